@@ -3,7 +3,6 @@
 #include <string.h>
 
 enum {
-    DIAG_MOST = 20,         /* errors kept; a text with more of them is seldom a program */
     DIAG_WIDEST = 160,      /* columns of a source line that are shown */
     DIAG_BEFORE = 60,       /* columns left of the caret in a window */
     DIAG_SUGGEST_NAME = 64, /* longer names get no suggestion */

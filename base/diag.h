@@ -52,14 +52,17 @@ struct diag {
     const char *text; /* one line, no trailing period or newline, no "error:" */
 };
 
+enum { DIAG_MOST = 20 }; /* errors kept; a text with more of them is seldom a program */
+
 struct diag_list {
     struct arena *arena;
     const char *file; /* name shown before the position: "clean.weft", "<expr>" */
     const char *source;
     size_t source_length;
+    size_t hidden; /* bytes at the start of `source` that the user did not write: a session's prelude. The runtime hides them */
     struct diag *items;
     int count, capacity;
-    int dropped; /* errors past the limit of 20, only counted */
+    int dropped; /* errors past DIAG_MOST, only counted */
 };
 
 void diag_init(struct diag_list *list, struct arena *arena, const char *file, const char *source, size_t length);

@@ -1,0 +1,98 @@
+/* emit.c: `weft emit`, any stage of a program as text. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+
+enum { OPTION_STAGE = SETTING_END, OPTION_EXPRESSION, OPTION_ARCH };
+
+static const char emit_usage[] =
+    "usage: weft emit --stage=ast|ir|kernels|plan|llvm|asm (FILE | -e 'EXPR') [x:f64[n] ...] [--fp …] [--ulp 1|4]\n"
+    "Shows a program at one stage of its compilation. Inputs whose types it does not declare are given as x:f64[n]\n"
+    "(k:f64 is a scalar; [n, m] or [:, :] has two dimensions). The stages cuda and ptx are not available in this version.\n";
+
+static bool add_signature(const char *text, jit_signature **list, int *count) {
+    jit_signature *wider = realloc(*list, (size_t)(*count + 1) * sizeof *wider);
+    if (!wider) host_alloc((size_t)-1); /* says so and ends */
+    *list = wider;
+    char *room = host_alloc(64);
+    jit_error error = {0};
+    if (jit_parse_signature(text, &wider[*count], room, &error) == JIT_OK) return ++*count;
+    args_usage("emit", "%s", error.message);
+    return false;
+}
+
+/* The stages that exist, GPU ones included: asking for one of those is no mistake in the usage. */
+static bool known_stage(const char *stage) {
+    static const char *const stages[] = {"ast", "ir", "kernels", "plan", "llvm", "asm", "cuda", "ptx", NULL};
+    for (int i = 0; stages[i]; i++)
+        if (!strcmp(stage, stages[i])) return true;
+    const char *near = args_suggest(stage, stages);
+    if (near) args_usage("emit", "unknown stage '%s': did you mean `%s`?", stage, near);
+    else args_usage("emit", "--stage: expected ast|ir|kernels|plan|llvm|asm|cuda|ptx, found '%s'", stage);
+    return false;
+}
+
+static int emit(struct settings *settings, const char *stage, const char *source, size_t length, const char *file,
+                const jit_signature *signature, int n_signature) {
+    struct host host = {0};
+    jit_context *context = host_context(settings, &host);
+    if (!context) return EXIT_FAILED;
+    jit_error error = {0};
+    int result = EXIT_OK;
+    char *text = NULL;
+    jit_function *function = jit_compile_text(context, source, length, file, &error);
+    if (function) text = jit_emit(function, stage, signature, n_signature, &error);
+    if (text) fputs(text, stdout);
+    else result = host_failed(&error);
+    jit_text_free(text);
+    jit_function_free(function);
+    jit_context_free(context);
+    int written = host_finish();
+    return result ? result : written;
+}
+
+int cmd_emit(int argc, char **argv) {
+    static const struct args_option options[] = {SETTING_OPTIONS,
+                                                 {OPTION_STAGE, "--stage", "ast|ir|kernels|plan|llvm|asm|cuda|ptx", 0},
+                                                 {OPTION_EXPRESSION, "--expression", "an expression", 'e'},
+                                                 {OPTION_ARCH, "--arch", "sm_90", 0},
+                                                 {0}};
+    struct settings settings = {0};
+    const char *stage = NULL, *file = NULL, *expression = NULL, *value;
+    jit_signature *signature = NULL;
+    int n_signature = 0;
+    bool arch = false;
+    struct args args = {.command = "emit", .options = options, .argc = argc, .at = 1, .argv = argv};
+    for (int id; (id = args_next(&args, &value)) != ARGS_END;) {
+        switch (id) {
+        case ARGS_WRONG: return EXIT_USAGE;
+        case ARGS_POSITIONAL:
+            if (strchr(value, ':')) {
+                if (!add_signature(value, &signature, &n_signature)) return EXIT_USAGE;
+            } else if (file) {
+                return args_usage("emit", "expected one file and types such as x:f64[n], found '%s'", value);
+            } else {
+                file = value;
+            }
+            break;
+        case SETTING_HELP: fputs(emit_usage, stdout); return host_finish();
+        case OPTION_STAGE: stage = value; break;
+        case OPTION_EXPRESSION: expression = value; break;
+        case OPTION_ARCH: arch = true; break;
+        default:
+            if (!settings_take(&settings, "emit", id, value)) return EXIT_USAGE;
+        }
+    }
+    if (!stage) return args_usage("emit", "expected --stage=ast|ir|kernels|plan|llvm|asm");
+    if (!known_stage(stage)) return EXIT_USAGE;
+    if (file && expression) return args_usage("emit", "expected a file or -e 'EXPR', found both");
+    if (!file && !expression) return args_usage("emit", "expected a file or -e 'EXPR', found neither");
+    if (arch) return host_error("--arch: GPU code is not available in this version");
+    if (expression)
+        return emit(&settings, stage, expression, strlen(expression), "<expr>", signature, n_signature);
+    size_t length;
+    char *source = host_read(file, &length);
+    if (!source) return EXIT_FAILED;
+    return emit(&settings, stage, source, length, file, signature, n_signature);
+}

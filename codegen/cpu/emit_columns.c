@@ -1,0 +1,315 @@
+/* emit_columns.c: reductions that keep the operand's last dimension. Lanes run along it; a tile of neighbouring columns keeps its
+ * accumulators in memory while the reduced positions go by in runs of 64, each from the identity. Finished runs combine by
+ * adjacent pairs: run number k, in binary, says how many of the waiting results it joins (as a counter carries). */
+#include "codegen/cpu/emit.h"
+
+enum { COLUMNS_RUN = 64, COLUMNS_TILE = 1024, COLUMNS_TILE_VAR = 128, COLUMNS_TWICE = 48 };
+
+struct columns_reduction {
+    const struct kernel_reduction *reduction;
+    enum dtype operand;
+    int n_parts, n_state;
+    enum dtype types[REDUCE_PARTS], state_types[REDUCE_PARTS];
+    LLVMValueRef lanes[REDUCE_PARTS]; /* memory: the run's accumulators */
+    LLVMValueRef state[REDUCE_PARTS]; /* memory: the finished run */
+    LLVMValueRef waiting[REDUCE_PARTS]; /* memory: finished runs, a tile a level */
+    LLVMValueRef x, flags, mean, second; /* VAR: memory: the run's elements; its mean; its squared deviations */
+};
+
+struct columns_work {
+    struct emit_facts *facts, *epilogue_facts;
+    struct emit_value *values, *epilogue_values;
+    struct columns_reduction *reductions;
+    int n;
+    int64_t tile;
+    LLVMValueRef n_reduced;
+    LLVMValueRef r;        /* current reduced position */
+    LLVMValueRef in_run;   /* its number in the run */
+    LLVMValueRef columns;  /* of the tile */
+};
+
+static LLVMValueRef columns_at(struct emit *e, enum dtype type, LLVMValueRef base, LLVMValueRef element) {
+    return LLVMBuildGEP2(e->builder, emit_memory_element(e, type), base, &element, 1, "");
+}
+
+static LLVMValueRef columns_load(struct emit *e, enum dtype type, LLVMValueRef base, LLVMValueRef element) {
+    return emit_load_elements(e, type, columns_at(e, type, base, element), e->width, NULL, (unsigned)dtype_size(type));
+}
+
+static void columns_store(struct emit *e, enum dtype type, LLVMValueRef value, LLVMValueRef base, LLVMValueRef element) {
+    emit_store_elements(e, type, value, columns_at(e, type, base, element), NULL, (unsigned)dtype_size(type), false);
+}
+
+/* Levels of waiting results that n runs can need, as many tiles. */
+static LLVMValueRef columns_waiting(struct emit *e, LLVMTypeRef element, LLVMValueRef n_reduced, int64_t tile) {
+    LLVMValueRef args[] = {LLVMBuildOr(e->builder, n_reduced, emit_i64(e, 1), ""), LLVMConstInt(e->i1, 0, 0)};
+    LLVMValueRef zeros = llvm_compat_intrinsic(e->builder, "llvm.ctlz", &e->i64, 1, args, 2);
+    LLVMValueRef levels = LLVMBuildSub(e->builder, emit_i64(e, 64 + 1), zeros, "");
+    LLVMValueRef memory =
+        LLVMBuildArrayAlloca(e->builder, element, LLVMBuildMul(e->builder, levels, emit_i64(e, tile), ""), "");
+    LLVMSetAlignment(memory, 64);
+    return memory;
+}
+
+static void columns_prepare(struct emit *e, struct columns_work *work) {
+    const struct ir_kernel *kernel = e->kernel;
+    LLVMValueRef runs = LLVMBuildLShr(e->builder, work->n_reduced, emit_i64(e, 6), "");
+    work->n = kernel->n_reductions;
+    work->reductions = ARENA_ARRAY(e->arena, struct columns_reduction, work->n);
+    work->tile = COLUMNS_TILE;
+    for (int i = 0; i < work->n; i++)
+        if (kernel->reductions[i].op == REDUCE_VAR || work->n > 4) work->tile = COLUMNS_TILE_VAR;
+    for (int i = 0; i < work->n; i++) {
+        struct columns_reduction *r = &work->reductions[i];
+        r->reduction = &kernel->reductions[i];
+        r->operand = emit_reduce_operand(kernel, i);
+        r->n_parts = emit_reduce_parts(r->reduction, r->operand, STAGE_LANES, r->types);
+        r->n_state = emit_reduce_parts(r->reduction, r->operand, STAGE_STATE, r->state_types);
+        for (int p = 0; p < r->n_parts; p++)
+            r->lanes[p] = emit_alloca(e, emit_memory_element(e, r->types[p]), work->tile, 64);
+        for (int p = 0; p < r->n_state; p++) {
+            LLVMTypeRef element = emit_memory_element(e, r->state_types[p]);
+            r->state[p] = emit_alloca(e, element, work->tile, 64);
+            r->waiting[p] = columns_waiting(e, element, runs, work->tile);
+        }
+        if (r->reduction->op != REDUCE_VAR) continue;
+        r->x = emit_alloca(e, emit_element(e, r->operand), COLUMNS_RUN * work->tile, 64);
+        r->flags = emit_alloca(e, e->i8, COLUMNS_RUN * work->tile, 64);
+        r->mean = emit_alloca(e, e->f64, work->tile, 64);
+        r->second = emit_alloca(e, emit_element(e, r->operand), work->tile, 64);
+    }
+}
+
+/* --- one row of the tile ------------------------------------------------------------------------------------------------------ */
+
+static void columns_chunk(struct emit *e, void *host) {
+    struct columns_work *work = host;
+    LLVMValueRef at = e->offset;
+    emit_region_begin(e, work->facts, &work->values, true);
+    emit_region(e, &e->kernel->body);
+    for (int i = 0; i < work->n; i++) {
+        struct columns_reduction *r = &work->reductions[i];
+        struct ir_value *const *operands = &e->kernel->body.results[r->reduction->first_arg];
+        LLVMValueRef x = emit_use_lanes(e, operands[0]), flag = NULL, state[REDUCE_PARTS];
+        if (r->reduction->op == REDUCE_VAR) {
+            flag = emit_use_lanes(e, operands[1]);
+            LLVMValueRef row = LLVMBuildMul(e->builder, work->in_run, emit_i64(e, work->tile), "");
+            LLVMValueRef element = LLVMBuildAdd(e->builder, row, at, "");
+            columns_store(e, r->operand, x, r->x, element);
+            columns_store(e, TY_BOOL, flag, r->flags, element);
+        }
+        for (int p = 0; p < r->n_parts; p++) state[p] = columns_load(e, r->types[p], r->lanes[p], at);
+        /* Columns beyond the last have accumulators of their own: no mask is needed. */
+        emit_reduce_step(e, r->reduction, r->operand, state, x, flag, work->r, NULL);
+        for (int p = 0; p < r->n_parts; p++) columns_store(e, r->types[p], state[p], r->lanes[p], at);
+    }
+}
+
+/* The body at reduced position work->r, for all columns of the tile. */
+static void columns_row(struct emit *e, struct columns_work *work, LLVMValueRef first_position) {
+    const struct ir_kernel *kernel = e->kernel;
+    emit_decode(e, work->r, kernel->n_par, kernel->n_red, e->index);
+    e->position = LLVMBuildAdd(e->builder, first_position, work->r, "");
+    emit_row_addresses(e);
+    emit_region_begin(e, work->facts, &work->values, false);
+    bool whole = work->facts->operations <= COLUMNS_TWICE && !work->facts->loops;
+    emit_chunks(e, work->columns, NULL, whole, columns_chunk, work);
+}
+
+/* --- a run ------------------------------------------------------------------------------------------------------------------------ */
+
+/* A loop over the tile's vectors. */
+static struct emit_loop columns_each(struct emit *e, struct columns_work *work) {
+    return emit_loop_begin(e, emit_i64(e, 0), work->columns);
+}
+
+static void columns_clear(struct emit *e, struct columns_work *work) {
+    struct emit_loop each = columns_each(e, work);
+    for (int i = 0; i < work->n; i++) {
+        struct columns_reduction *r = &work->reductions[i];
+        LLVMValueRef identity[REDUCE_PARTS];
+        emit_reduce_identity(e, r->reduction, r->operand, STAGE_LANES, e->width, identity);
+        for (int p = 0; p < r->n_parts; p++) columns_store(e, r->types[p], identity[p], r->lanes[p], each.i);
+    }
+    emit_loop_end(e, &each, e->width);
+}
+
+/* VAR: mean of the run, then the sum of squared deviations from it, row by row. */
+static void columns_second_pass(struct emit *e, struct columns_work *work, struct columns_reduction *r, LLVMValueRef rows) {
+    struct emit_loop each = columns_each(e, work);
+    LLVMValueRef state[REDUCE_PARTS], zero[REDUCE_PARTS];
+    emit_reduce_identity(e, r->reduction, r->operand, STAGE_SECOND, e->width, zero);
+    for (int p = 0; p < r->n_parts; p++) state[p] = columns_load(e, r->types[p], r->lanes[p], each.i);
+    columns_store(e, TY_F64, emit_reduce_mean(e, r->operand, state), r->mean, each.i);
+    columns_store(e, r->operand, zero[0], r->second, each.i);
+    emit_loop_end(e, &each, e->width);
+
+    struct emit_loop row = emit_loop_begin(e, emit_i64(e, 0), rows);
+    LLVMValueRef first = LLVMBuildMul(e->builder, row.i, emit_i64(e, work->tile), "");
+    each = columns_each(e, work);
+    LLVMValueRef element = LLVMBuildAdd(e->builder, first, each.i, "");
+    LLVMValueRef sum = columns_load(e, r->operand, r->second, each.i), mean = columns_load(e, TY_F64, r->mean, each.i);
+    sum = emit_reduce_deviation(e, sum, columns_load(e, r->operand, r->x, element), mean,
+                                columns_load(e, TY_BOOL, r->flags, element));
+    columns_store(e, r->operand, sum, r->second, each.i);
+    emit_loop_end(e, &each, e->width);
+    emit_loop_end(e, &row, 1);
+}
+
+/* The run's accumulators become a state that combines. */
+static void columns_close(struct emit *e, struct columns_work *work, LLVMValueRef first, LLVMValueRef rows) {
+    for (int i = 0; i < work->n; i++)
+        if (work->reductions[i].reduction->op == REDUCE_VAR) columns_second_pass(e, work, &work->reductions[i], rows);
+    struct emit_loop each = columns_each(e, work);
+    for (int i = 0; i < work->n; i++) {
+        struct columns_reduction *r = &work->reductions[i];
+        LLVMValueRef state[REDUCE_PARTS];
+        for (int p = 0; p < r->n_parts; p++) state[p] = columns_load(e, r->types[p], r->lanes[p], each.i);
+        if (r->reduction->op == REDUCE_VAR)
+            emit_reduce_moments(e, r->operand, state[1], columns_load(e, TY_F64, r->mean, each.i),
+                                columns_load(e, r->operand, r->second, each.i), state);
+        else emit_reduce_close(e, r->reduction, r->operand, state, first, false);
+        for (int p = 0; p < r->n_state; p++) columns_store(e, r->state_types[p], state[p], r->state[p], each.i);
+    }
+    emit_loop_end(e, &each, e->width);
+}
+
+/* waiting[level] and the finished run: one becomes the other (`push`), or both become the finished one. */
+static void columns_move(struct emit *e, struct columns_work *work, LLVMValueRef level, bool push) {
+    LLVMValueRef first = LLVMBuildMul(e->builder, level, emit_i64(e, work->tile), "");
+    struct emit_loop each = columns_each(e, work);
+    LLVMValueRef there = LLVMBuildAdd(e->builder, first, each.i, "");
+    for (int i = 0; i < work->n; i++) {
+        struct columns_reduction *r = &work->reductions[i];
+        LLVMValueRef state[REDUCE_PARTS], waiting[REDUCE_PARTS];
+        for (int p = 0; p < r->n_state; p++) {
+            state[p] = columns_load(e, r->state_types[p], r->state[p], each.i);
+            if (!push) waiting[p] = columns_load(e, r->state_types[p], r->waiting[p], there);
+        }
+        if (push) {
+            for (int p = 0; p < r->n_state; p++) columns_store(e, r->state_types[p], state[p], r->waiting[p], there);
+            continue;
+        }
+        emit_reduce_combine(e, r->reduction, r->operand, STAGE_STATE, waiting, state);
+        for (int p = 0; p < r->n_state; p++) columns_store(e, r->state_types[p], waiting[p], r->state[p], each.i);
+    }
+    emit_loop_end(e, &each, e->width);
+}
+
+/* Joins what the finished run `k` completes; after the last run, everything. Else it waits. `depth`: memory. */
+static void columns_carry(struct emit *e, struct columns_work *work, LLVMValueRef k, LLVMValueRef is_last, LLVMValueRef depth) {
+    LLVMBasicBlockRef before = emit_here(e), head = emit_block(e, "carry"), join = emit_block(e, "join"),
+                      done = emit_block(e, "carried"), wait = emit_block(e, "wait"), after = emit_block(e, "run");
+    LLVMValueRef one = emit_i64(e, 1);
+    emit_go(e, head);
+    emit_at(e, head);
+    LLVMValueRef bits = emit_phi(e, e->i64);
+    emit_phi_add(bits, k, before);
+    LLVMValueRef level = LLVMBuildLoad2(e->builder, e->i64, depth, "");
+    LLVMValueRef some = LLVMBuildICmp(e->builder, LLVMIntSGT, level, emit_i64(e, 0), "");
+    LLVMValueRef odd = LLVMBuildTrunc(e->builder, bits, e->i1, "");
+    emit_branch(e, emit_select(e, is_last, some, odd), join, done);
+    emit_at(e, join);
+    LLVMValueRef top = LLVMBuildSub(e->builder, level, one, "");
+    LLVMBuildStore(e->builder, top, depth);
+    columns_move(e, work, top, false);
+    emit_phi_add(bits, LLVMBuildLShr(e->builder, bits, one, ""), emit_here(e));
+    emit_go(e, head);
+    emit_at(e, done);
+    emit_branch(e, is_last, after, wait);
+    emit_at(e, wait);
+    columns_move(e, work, level, true);
+    LLVMBuildStore(e->builder, LLVMBuildAdd(e->builder, level, one, ""), depth);
+    emit_go(e, after);
+    emit_at(e, after);
+}
+
+/* --- the epilogue --------------------------------------------------------------------------------------------------------------- */
+
+static void columns_epilogue(struct emit *e, void *host) {
+    struct columns_work *work = host;
+    const struct ir_region *epilogue = &e->kernel->epilogue;
+    LLVMValueRef empty = LLVMBuildICmp(e->builder, LLVMIntEQ, work->n_reduced, emit_i64(e, 0), "");
+    emit_region_begin(e, work->epilogue_facts, &work->epilogue_values, true);
+    for (int i = 0; i < epilogue->n_params && i < work->n; i++) {
+        struct columns_reduction *r = &work->reductions[i];
+        LLVMValueRef state[REDUCE_PARTS];
+        for (int p = 0; p < r->n_state; p++) state[p] = columns_load(e, r->state_types[p], r->state[p], e->offset);
+        work->epilogue_values[epilogue->params[i]->id].value =
+            emit_reduce_value(e, r->reduction, r->operand, state, emit_splat_to(e, empty, e->width));
+    }
+    emit_region(e, epilogue);
+}
+
+/* --- tiles ------------------------------------------------------------------------------------------------------------------------ */
+
+static LLVMValueRef columns_smaller(struct emit *e, LLVMValueRef a, LLVMValueRef b) {
+    return emit_select(e, LLVMBuildICmp(e->builder, LLVMIntSLT, a, b, ""), a, b);
+}
+
+static void columns_tile(struct emit *e, struct columns_work *work, LLVMValueRef depth) {
+    LLVMValueRef run_size = emit_i64(e, COLUMNS_RUN), zero = emit_i64(e, 0), one = emit_i64(e, 1);
+    LLVMValueRef first_position = LLVMBuildMul(e->builder, e->par_position, work->n_reduced, "");
+    LLVMValueRef runs = LLVMBuildAdd(e->builder, work->n_reduced, emit_i64(e, COLUMNS_RUN - 1), "");
+    runs = LLVMBuildLShr(e->builder, runs, emit_i64(e, 6), "");
+    /* Nothing to reduce: one empty run gives the identity. */
+    runs = emit_select(e, LLVMBuildICmp(e->builder, LLVMIntEQ, runs, zero, ""), one, runs);
+    LLVMBuildStore(e->builder, zero, depth);
+
+    struct emit_loop run = emit_loop_begin(e, zero, runs);
+    LLVMValueRef begin = LLVMBuildMul(e->builder, run.i, run_size, "");
+    LLVMValueRef end = columns_smaller(e, LLVMBuildAdd(e->builder, begin, run_size, ""), work->n_reduced);
+    columns_clear(e, work);
+    e->step = work->n_reduced;
+    struct emit_loop row = emit_loop_begin(e, begin, end);
+    work->r = row.i;
+    work->in_run = LLVMBuildSub(e->builder, row.i, begin, "");
+    columns_row(e, work, first_position);
+    emit_loop_end(e, &row, 1);
+    emit_poll(e, first_position, false);
+    columns_close(e, work, begin, LLVMBuildSub(e->builder, end, begin, ""));
+    LLVMValueRef is_last = LLVMBuildICmp(e->builder, LLVMIntEQ, LLVMBuildAdd(e->builder, run.i, one, ""), runs, "");
+    columns_carry(e, work, run.i, is_last, depth);
+    emit_loop_end(e, &run, 1);
+
+    for (int j = e->kernel->n_par; j < e->kernel->n_par + e->kernel->n_red; j++) e->index[j] = NULL;
+    e->position = first_position;
+    emit_row_addresses(e);
+    emit_region_begin(e, work->epilogue_facts, &work->epilogue_values, false);
+    emit_chunks(e, work->columns, NULL, false, columns_epilogue, work);
+}
+
+static void columns_range(struct emit *e, LLVMValueRef n, void *host) {
+    struct columns_work *work = host;
+    const int last = e->kernel->n_par - 1;
+    LLVMValueRef depth = emit_alloca(e, e->i64, 1, 8);
+    LLVMValueRef index = last >= 0 ? e->index[last] : NULL, position = e->par_position;
+    struct emit_loop tile = emit_loop_begin(e, emit_i64(e, 0), n);
+    work->columns = columns_smaller(e, LLVMBuildSub(e->builder, n, tile.i, ""), emit_i64(e, work->tile));
+    if (last >= 0) e->index[last] = LLVMBuildAdd(e->builder, index, tile.i, "");
+    e->par_position = LLVMBuildAdd(e->builder, position, tile.i, "");
+    columns_tile(e, work, depth);
+    emit_loop_end(e, &tile, work->tile);
+    if (last >= 0) e->index[last] = index;
+    e->par_position = position;
+}
+
+void emit_columns_kernel(struct emit *e, const char *name, struct emit_summary *summary) {
+    struct columns_work work = {.facts = emit_facts_of(e, &e->kernel->body, EMIT_COLUMNS, false)};
+    work.epilogue_facts = emit_facts_of(e, &e->kernel->epilogue, EMIT_COLUMNS, true);
+    e->mode = EMIT_COLUMNS;
+    struct emit_facts widest = *work.facts;
+    if (work.epilogue_facts->widest > widest.widest) widest.widest = work.epilogue_facts->widest;
+    e->width = emit_choose_width(e, &widest);
+    emit_function_begin(e, name, 2, false);
+    work.n_reduced = emit_product_of_extents(e, e->kernel->n_par, e->kernel->n_red);
+    columns_prepare(e, &work);
+    e->step = work.n_reduced;
+    emit_rows(e, emit_argument(e, 0), emit_argument(e, 1), columns_range, &work);
+    emit_go(e, e->leave);
+    emit_function_end(e);
+    summary->width = e->width;
+    summary->block = COLUMNS_TILE;
+    summary->calls = work.facts->calls + work.epilogue_facts->calls;
+    summary->operations = work.facts->operations + work.epilogue_facts->operations;
+}

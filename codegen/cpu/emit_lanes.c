@@ -1,0 +1,486 @@
+/* emit_lanes.c: reductions along the operand's last dimension. The order is the language's (design, ir/kernel.h): whatever the
+ * width of the code, element i of a block belongs to lane i mod `lanes`, and only the shape of the tree above is fixed.
+ *
+ * Missing elements count as the identity, and an accumulator joined with an identity is itself, so whole vectors that are missing
+ * are simply left out.
+ */
+#include "codegen/cpu/emit.h"
+
+#include <string.h>
+
+enum { LANES_RUN = 16, LANES_RUNS = 4, LANES_SMALL = 24, LANES_TWICE = 64 };
+
+struct lanes_reduction {
+    const struct kernel_reduction *reduction;
+    enum dtype operand;
+    int n_parts;
+    enum dtype types[REDUCE_PARTS];
+    LLVMValueRef slots[REDUCE_PARTS]; /* memory: the lanes of each run */
+    LLVMValueRef x, flags;            /* VAR: memory: the block's elements, for the second pass */
+};
+
+struct lanes_work {
+    struct emit_facts *facts;
+    struct emit_value *values;
+    struct lanes_reduction *reductions;
+    int n;
+    int lanes;
+    LLVMValueRef n_elements, row_position;
+    LLVMValueRef digits[KERNEL_MAX_LOOPS]; /* memory: each lane's indices, where lanes may lie in different rows */
+    bool across;
+};
+
+static bool lanes_is_var(const struct lanes_reduction *r) {
+    return r->reduction->op == REDUCE_VAR;
+}
+
+static LLVMValueRef lanes_at(struct emit *e, enum dtype type, LLVMValueRef base, LLVMValueRef element) {
+    return LLVMBuildGEP2(e->builder, emit_memory_element(e, type), base, &element, 1, "");
+}
+
+static LLVMValueRef lanes_load(struct emit *e, enum dtype type, LLVMValueRef base, LLVMValueRef element, int n) {
+    return emit_load_elements(e, type, lanes_at(e, type, base, element), n, NULL, (unsigned)dtype_size(type));
+}
+
+static void lanes_store(struct emit *e, enum dtype type, LLVMValueRef value, LLVMValueRef base, LLVMValueRef element) {
+    emit_store_elements(e, type, value, lanes_at(e, type, base, element), NULL, (unsigned)dtype_size(type), false);
+}
+
+static void lanes_prepare(struct emit *e, struct lanes_work *work) {
+    const struct ir_kernel *kernel = e->kernel;
+    const int64_t block = LANES_RUN * LANES_RUNS * (int64_t)work->lanes;
+    work->n = kernel->n_reductions;
+    work->reductions = ARENA_ARRAY(e->arena, struct lanes_reduction, work->n);
+    for (int i = 0; i < work->n; i++) {
+        struct lanes_reduction *r = &work->reductions[i];
+        r->reduction = &kernel->reductions[i];
+        r->operand = emit_reduce_operand(kernel, i);
+        r->n_parts = emit_reduce_parts(r->reduction, r->operand, STAGE_LANES, r->types);
+        for (int p = 0; p < r->n_parts; p++)
+            r->slots[p] = emit_alloca(e, emit_memory_element(e, r->types[p]), (int64_t)LANES_RUNS * work->lanes, 64);
+        if (!lanes_is_var(r)) continue;
+        r->x = emit_alloca(e, emit_element(e, r->operand), block, 64);
+        r->flags = emit_alloca(e, e->i8, block, 64);
+    }
+}
+
+/* --- indices of lanes in several rows -------------------------------------------------------------------------------------- */
+
+static void lanes_digits_begin(struct emit *e, struct lanes_work *work, LLVMValueRef position) {
+    const struct ir_kernel *kernel = e->kernel;
+    LLVMValueRef index[KERNEL_MAX_LOOPS], at = emit_splat_to(e, position, e->width);
+    at = LLVMBuildAdd(e->builder, at, emit_iota(e, e->i64, e->width), "");
+    emit_decode(e, at, kernel->n_par, kernel->n_red, index);
+    for (int j = kernel->n_par; j < kernel->n_par + kernel->n_red; j++) {
+        work->digits[j] = emit_alloca(e, emit_vector_of(e->i64, e->width), 1, 64);
+        LLVMBuildStore(e->builder, index[j], work->digits[j]);
+    }
+}
+
+/* A step of `width` elements written in the extents' mixed radix: added digit by digit, with carries. */
+static void lanes_digits_advance(struct emit *e, struct lanes_work *work) {
+    const struct ir_kernel *kernel = e->kernel;
+    LLVMValueRef step[KERNEL_MAX_LOOPS], carry = NULL;
+    LLVMBasicBlockRef here = emit_here(e);
+    emit_at(e, e->hoist);
+    emit_decode(e, emit_i64(e, e->width), kernel->n_par, kernel->n_red, step);
+    emit_at(e, here);
+    for (int j = kernel->n_par + kernel->n_red - 1; j >= kernel->n_par; j--) {
+        LLVMValueRef digit = LLVMBuildAdd(e->builder, e->lane_index[j], emit_splat_to(e, step[j], e->width), "");
+        if (carry) digit = LLVMBuildAdd(e->builder, digit, carry, "");
+        if (j > kernel->n_par) {
+            LLVMValueRef extent = emit_splat_to(e, emit_extent(e, j), e->width);
+            LLVMValueRef over = LLVMBuildICmp(e->builder, LLVMIntSGE, digit, extent, "");
+            digit = emit_select(e, over, LLVMBuildSub(e->builder, digit, extent, ""), digit);
+            carry = LLVMBuildZExt(e->builder, over, LLVMTypeOf(digit), "");
+        }
+        LLVMBuildStore(e->builder, digit, work->digits[j]);
+    }
+}
+
+/* --- one vector ---------------------------------------------------------------------------------------------------------------- */
+
+/* Where the vector at flattened reduced position p lies. */
+static void lanes_place(struct emit *e, struct lanes_work *work, LLVMValueRef p, LLVMValueRef count) {
+    const struct ir_kernel *kernel = e->kernel;
+    const int last = kernel->n_par + kernel->n_red - 1;
+    e->position = LLVMBuildAdd(e->builder, work->row_position, p, "");
+    e->count = count;
+    e->mask = e->chunk_mask = count && e->width > 1 ? emit_count_mask(e, count, e->width) : NULL;
+    e->offset = p;
+    if (!work->across) {
+        for (int j = kernel->n_par; j < last; j++) e->index[j] = emit_i64(e, 0);
+        e->index[last] = p;
+        return;
+    }
+    for (int j = kernel->n_par; j <= last; j++)
+        e->lane_index[j] =
+            LLVMBuildLoad2(e->builder, emit_vector_of(e->i64, e->width), work->digits[j], "");
+    LLVMValueRef end = LLVMBuildAdd(e->builder, emit_lane(e, e->lane_index[last], 0), emit_i64(e, e->width), "");
+    e->in_row = LLVMBuildICmp(e->builder, LLVMIntSLE, end, emit_extent(e, last), "");
+}
+
+/* The body at block position `at` (p = start + at) into `states` (part p of reduction i at [i * REDUCE_PARTS + p]). */
+static void lanes_vector(struct emit *e, struct lanes_work *work, LLVMValueRef start, LLVMValueRef at, LLVMValueRef count,
+                         LLVMValueRef *states) {
+    LLVMValueRef p = LLVMBuildAdd(e->builder, start, at, "");
+    lanes_place(e, work, p, count);
+    emit_region_begin(e, work->facts, &work->values, true);
+    emit_region(e, &e->kernel->body);
+    for (int i = 0; i < work->n; i++) {
+        struct lanes_reduction *r = &work->reductions[i];
+        struct ir_value *const *operands = &e->kernel->body.results[r->reduction->first_arg];
+        LLVMValueRef x = emit_use_lanes(e, operands[0]), flag = NULL;
+        if (lanes_is_var(r)) {
+            flag = emit_use_lanes(e, operands[1]);
+            if (e->mask) flag = LLVMBuildAnd(e->builder, flag, e->mask, "");
+            lanes_store(e, r->operand, x, r->x, at);
+            lanes_store(e, TY_BOOL, flag, r->flags, at);
+        }
+        emit_reduce_step(e, r->reduction, r->operand, &states[i * REDUCE_PARTS], x, flag, p, e->mask);
+    }
+    if (work->across) lanes_digits_advance(e, work);
+    e->mask = e->chunk_mask = e->count = NULL;
+}
+
+static void lanes_states_load(struct emit *e, struct lanes_work *work, LLVMValueRef element, LLVMValueRef *states) {
+    for (int i = 0; i < work->n; i++)
+        for (int p = 0; p < work->reductions[i].n_parts; p++)
+            states[i * REDUCE_PARTS + p] =
+                lanes_load(e, work->reductions[i].types[p], work->reductions[i].slots[p], element, e->width);
+}
+
+static void lanes_states_store(struct emit *e, struct lanes_work *work, LLVMValueRef element, LLVMValueRef *states) {
+    for (int i = 0; i < work->n; i++)
+        for (int p = 0; p < work->reductions[i].n_parts; p++)
+            lanes_store(e, work->reductions[i].types[p], states[i * REDUCE_PARTS + p], work->reductions[i].slots[p], element);
+}
+
+/* Where a vector's accumulators are in memory: run `run`, lane `at` mod lanes. */
+static LLVMValueRef lanes_slot(struct emit *e, struct lanes_work *work, LLVMValueRef run, LLVMValueRef at) {
+    LLVMValueRef lane = LLVMBuildAnd(e->builder, at, emit_i64(e, work->lanes - 1), "");
+    return LLVMBuildAdd(e->builder, LLVMBuildMul(e->builder, run, emit_i64(e, work->lanes), ""), lane, "");
+}
+
+/* Whole vectors with the accumulators in registers: the code is as wide as the lanes. */
+static void lanes_run_registers(struct emit *e, struct lanes_work *work, LLVMValueRef start, LLVMValueRef from,
+                                LLVMValueRef to, LLVMValueRef *states) {
+    LLVMBasicBlockRef before = emit_here(e), head = emit_block(e, "vectors"), body = emit_block(e, "vector"),
+                      after = emit_block(e, "endvectors");
+    LLVMValueRef next[EMIT_MAX_STATES];
+    emit_go(e, head);
+    emit_at(e, head);
+    LLVMValueRef at = emit_phi(e, e->i64);
+    emit_phi_add(at, from, before);
+    for (int i = 0; i < work->n; i++)
+        for (int p = 0; p < work->reductions[i].n_parts; p++) {
+            LLVMValueRef *state = &states[i * REDUCE_PARTS + p], phi = emit_phi(e, LLVMTypeOf(*state));
+            emit_phi_add(phi, *state, before);
+            next[i * REDUCE_PARTS + p] = *state = phi;
+        }
+    emit_branch(e, LLVMBuildICmp(e->builder, LLVMIntSLT, at, to, ""), body, after);
+    emit_at(e, body);
+    lanes_vector(e, work, start, at, NULL, next);
+    LLVMBasicBlockRef back = emit_here(e);
+    emit_phi_add(at, LLVMBuildAdd(e->builder, at, emit_i64(e, e->width), ""), back);
+    for (int i = 0; i < work->n; i++)
+        for (int p = 0; p < work->reductions[i].n_parts; p++)
+            emit_phi_add(states[i * REDUCE_PARTS + p], next[i * REDUCE_PARTS + p], back);
+    emit_go(e, head);
+    emit_at(e, after);
+}
+
+/* Vectors from `from` to `to` with the accumulators in memory; `masked`: the last may be partial. */
+static void lanes_run_memory(struct emit *e, struct lanes_work *work, LLVMValueRef run, LLVMValueRef start, LLVMValueRef from,
+                             LLVMValueRef to, bool masked) {
+    LLVMValueRef states[EMIT_MAX_STATES], count = NULL;
+    struct emit_loop loop = emit_loop_begin(e, from, to);
+    LLVMValueRef slot = lanes_slot(e, work, run, loop.i);
+    if (masked) {
+        LLVMValueRef left = LLVMBuildSub(e->builder, to, loop.i, ""), width = emit_i64(e, e->width);
+        count = emit_select(e, LLVMBuildICmp(e->builder, LLVMIntSLT, left, width, ""), left, width);
+    }
+    lanes_states_load(e, work, slot, states);
+    lanes_vector(e, work, start, loop.i, count, states);
+    lanes_states_store(e, work, slot, states);
+    emit_loop_end(e, &loop, e->width);
+}
+
+/* --- a block -------------------------------------------------------------------------------------------------------------------- */
+
+static LLVMValueRef lanes_minimum(struct emit *e, LLVMValueRef a, LLVMValueRef b) {
+    return emit_select(e, LLVMBuildICmp(e->builder, LLVMIntSLT, a, b, ""), a, b);
+}
+
+/* for each of the four runs: begin (block position) and end; the body of the loop follows. */
+static struct emit_loop lanes_runs_begin(struct emit *e, struct lanes_work *work, LLVMValueRef length, LLVMValueRef *begin,
+                                         LLVMValueRef *end) {
+    LLVMValueRef size = emit_i64(e, (int64_t)LANES_RUN * work->lanes);
+    struct emit_loop loop = emit_loop_begin(e, emit_i64(e, 0), emit_i64(e, LANES_RUNS));
+    *begin = LLVMBuildMul(e->builder, loop.i, size, "");
+    *end = lanes_minimum(e, LLVMBuildAdd(e->builder, *begin, size, ""), length);
+    return loop;
+}
+
+static void lanes_runs(struct emit *e, struct lanes_work *work, LLVMValueRef start, LLVMValueRef length) {
+    LLVMValueRef begin, end, states[EMIT_MAX_STATES];
+    bool twice = work->facts->operations <= LANES_TWICE && !work->facts->loops;
+    bool registers = e->width == work->lanes;
+    struct emit_loop run = lanes_runs_begin(e, work, length, &begin, &end);
+    for (int i = 0; i < work->n; i++)
+        emit_reduce_identity(e, work->reductions[i].reduction, work->reductions[i].operand, STAGE_LANES, work->lanes,
+                             &states[i * REDUCE_PARTS]);
+    LLVMValueRef whole = LLVMBuildSub(e->builder, end, begin, "");
+    whole = LLVMBuildAnd(e->builder, whole, emit_i64(e, -(int64_t)e->width), "");
+    whole = LLVMBuildAdd(e->builder, begin, whole, "");
+    /* Runs beyond the end are empty. */
+    whole = emit_select(e, LLVMBuildICmp(e->builder, LLVMIntSGT, whole, begin, ""), whole, begin);
+    if (registers && twice) lanes_run_registers(e, work, start, begin, whole, states);
+    LLVMValueRef slot = LLVMBuildMul(e->builder, run.i, emit_i64(e, work->lanes), "");
+    lanes_states_store(e, work, slot, states);
+    if (!(registers && twice) && (twice || e->width == 1))
+        lanes_run_memory(e, work, run.i, start, begin, whole, false);
+    if (e->width > 1) {
+        e->often_whole = !twice;
+        lanes_run_memory(e, work, run.i, start, twice ? whole : begin, end, true);
+        e->often_whole = false;
+    }
+    emit_poll(e, LLVMBuildAdd(e->builder, work->row_position, start, ""), false);
+    emit_loop_end(e, &run, 1);
+}
+
+/* The four runs' lanes, joined down to one value: ((r0+r1)+(r2+r3)), then halves. */
+static void lanes_join(struct emit *e, struct lanes_work *work, struct lanes_reduction *r, enum reduce_stage stage,
+                       LLVMValueRef first, LLVMValueRef *out) {
+    LLVMValueRef runs[LANES_RUNS][REDUCE_PARTS];
+    enum dtype types[REDUCE_PARTS];
+    int parts = emit_reduce_parts(r->reduction, r->operand, stage, types);
+    for (int run = 0; run < LANES_RUNS; run++) {
+        for (int p = 0; p < parts; p++)
+            runs[run][p] = lanes_load(e, types[p], r->slots[p], emit_i64(e, (int64_t)run * work->lanes), work->lanes);
+        emit_reduce_close(e, r->reduction, r->operand, runs[run], first, true);
+    }
+    emit_reduce_combine(e, r->reduction, r->operand, stage, runs[0], runs[1]);
+    emit_reduce_combine(e, r->reduction, r->operand, stage, runs[2], runs[3]);
+    emit_reduce_combine(e, r->reduction, r->operand, stage, runs[0], runs[2]);
+    for (int p = 0; p < parts; p++) out[p] = runs[0][p];
+    for (int half = work->lanes / 2; half > 0; half /= 2) {
+        LLVMValueRef high[REDUCE_PARTS];
+        for (int p = 0; p < parts; p++) {
+            high[p] = emit_slice(e, out[p], half, half);
+            out[p] = emit_slice(e, out[p], 0, half);
+        }
+        emit_reduce_combine(e, r->reduction, r->operand, stage, out, high);
+    }
+}
+
+/* VAR: squared deviations of the block's elements, which the first pass left in memory. */
+static LLVMValueRef lanes_second_pass(struct emit *e, struct lanes_work *work, struct lanes_reduction *r, LLVMValueRef mean,
+                                      LLVMValueRef length) {
+    const int n = work->lanes;
+    LLVMValueRef begin, end, m2, zero[REDUCE_PARTS];
+    emit_reduce_identity(e, r->reduction, r->operand, STAGE_SECOND, n, zero);
+    struct emit_loop run = lanes_runs_begin(e, work, length, &begin, &end);
+    LLVMBasicBlockRef before = emit_here(e);
+    struct emit_loop loop = emit_loop_begin(e, begin, end);
+    LLVMBasicBlockRef body = emit_here(e);
+    emit_at(e, loop.head);
+    LLVMPositionBuilderBefore(e->builder, LLVMGetNextInstruction(loop.i));
+    LLVMValueRef sum = emit_phi(e, LLVMTypeOf(zero[0]));
+    emit_phi_add(sum, zero[0], before);
+    emit_at(e, body);
+    LLVMValueRef x = lanes_load(e, r->operand, r->x, loop.i, n), flags = lanes_load(e, TY_BOOL, r->flags, loop.i, n);
+    LLVMValueRef left = LLVMBuildSub(e->builder, end, loop.i, "");
+    left = lanes_minimum(e, left, emit_i64(e, n));
+    LLVMValueRef counts = LLVMBuildAnd(e->builder, flags, emit_count_mask(e, left, n), "");
+    LLVMValueRef next = emit_reduce_deviation(e, sum, x, emit_splat_to(e, mean, n), counts);
+    emit_phi_add(sum, next, emit_here(e));
+    emit_loop_end(e, &loop, n);
+    lanes_store(e, r->operand, sum, r->slots[0], LLVMBuildMul(e->builder, run.i, emit_i64(e, n), ""));
+    emit_loop_end(e, &run, 1);
+    lanes_join(e, work, r, STAGE_SECOND, NULL, &m2);
+    return m2;
+}
+
+static size_t lanes_state_bytes(const struct lanes_work *work) {
+    size_t parts = 0;
+    for (int i = 0; i < work->n; i++) {
+        enum dtype types[REDUCE_PARTS];
+        parts += (size_t)emit_reduce_parts(work->reductions[i].reduction, work->reductions[i].operand, STAGE_STATE, types);
+    }
+    return 8 * parts;
+}
+
+/* Moves states between registers and a block's place in `partials`: 8 bytes a part. */
+static void lanes_state(struct emit *e, struct lanes_work *work, LLVMValueRef at, LLVMValueRef *states, bool store) {
+    int64_t offset = 0;
+    for (int i = 0; i < work->n; i++) {
+        enum dtype types[REDUCE_PARTS];
+        int parts = emit_reduce_parts(work->reductions[i].reduction, work->reductions[i].operand, STAGE_STATE, types);
+        for (int p = 0; p < parts; p++, offset += 8) {
+            LLVMValueRef place = emit_offset_bytes(e, at, emit_i64(e, offset)), *state = &states[i * REDUCE_PARTS + p];
+            if (store) emit_store_elements(e, types[p], *state, place, NULL, (unsigned)dtype_size(types[p]), false);
+            else *state = emit_load_elements(e, types[p], place, 1, NULL, (unsigned)dtype_size(types[p]));
+        }
+    }
+}
+
+static LLVMValueRef lanes_state_at(struct emit *e, struct lanes_work *work, LLVMValueRef partials, LLVMValueRef block) {
+    LLVMValueRef bytes = emit_i64(e, (int64_t)lanes_state_bytes(work));
+    return emit_offset_bytes(e, partials, LLVMBuildMul(e->builder, block, bytes, ""));
+}
+
+static void lanes_block(struct emit *e, struct lanes_work *work, LLVMValueRef block, LLVMValueRef partials) {
+    const int64_t size = LANES_RUN * LANES_RUNS * (int64_t)work->lanes;
+    LLVMValueRef states[EMIT_MAX_STATES];
+    LLVMValueRef start = LLVMBuildMul(e->builder, block, emit_i64(e, size), "");
+    LLVMValueRef length =
+        lanes_minimum(e, LLVMBuildSub(e->builder, work->n_elements, start, ""), emit_i64(e, size));
+    lanes_runs(e, work, start, length);
+    for (int i = 0; i < work->n; i++) {
+        struct lanes_reduction *r = &work->reductions[i];
+        LLVMValueRef *state = &states[i * REDUCE_PARTS];
+        lanes_join(e, work, r, STAGE_LANES, start, state);
+        if (!lanes_is_var(r)) continue;
+        LLVMValueRef mean = emit_reduce_mean(e, r->operand, state), count = state[1];
+        LLVMValueRef m2 = lanes_second_pass(e, work, r, mean, length);
+        emit_reduce_moments(e, r->operand, count, mean, m2, state);
+    }
+    LLVMValueRef number = LLVMBuildSub(e->builder, block, emit_argument(e, 1), "");
+    lanes_state(e, work, lanes_state_at(e, work, partials, number), states, true);
+}
+
+/* The row's place: indices of the parallel dimensions, number of reduced elements. */
+static void lanes_row(struct emit *e, struct lanes_work *work, LLVMValueRef row) {
+    const struct ir_kernel *kernel = e->kernel;
+    if (kernel->n_par > 0) emit_decode(e, row, 0, kernel->n_par, e->index);
+    work->n_elements = emit_product_of_extents(e, kernel->n_par, kernel->n_red);
+    work->row_position = LLVMBuildMul(e->builder, row, work->n_elements, "");
+    e->par_position = row;
+    e->position = work->row_position;
+    e->step = emit_i64(e, 1);
+    e->offset = emit_i64(e, 0);
+    emit_row_addresses(e);
+}
+
+static void lanes_emit_blocks(struct emit *e, struct lanes_work *work, const char *name) {
+    emit_function_begin(e, name, 3, true);
+    LLVMValueRef begin = emit_argument(e, 1), end = emit_argument(e, 2), partials = emit_argument(e, 3);
+    LLVMBasicBlockRef some = emit_block(e, "some"), go = emit_block(e, "go");
+    emit_branch(e, LLVMBuildICmp(e->builder, LLVMIntSLT, begin, end, ""), some, e->leave);
+    emit_at(e, some);
+    lanes_row(e, work, emit_argument(e, 0));
+    lanes_prepare(e, work);
+    if (work->across) {
+        LLVMValueRef size = emit_i64(e, LANES_RUN * LANES_RUNS * (int64_t)work->lanes);
+        lanes_digits_begin(e, work, LLVMBuildMul(e->builder, begin, size, ""));
+        e->lane_index[e->kernel->n_par] = emit_i64(e, 0); /* tells readers which way to read */
+    }
+    e->hoist = emit_here(e);
+    emit_region_begin(e, work->facts, &work->values, false);
+    emit_at(e, go);
+    struct emit_loop loop = emit_loop_begin(e, begin, end);
+    lanes_block(e, work, loop.i, partials);
+    emit_loop_end(e, &loop, 1);
+    emit_go(e, e->leave);
+    emit_at(e, e->hoist);
+    emit_go(e, go);
+    emit_function_end(e);
+}
+
+/* --- finish ----------------------------------------------------------------------------------------------------------------------- */
+
+/* while (n > 1): adjacent pairs in place, an odd one moves up. */
+static void lanes_tree(struct emit *e, struct lanes_work *work, LLVMValueRef n_blocks, LLVMValueRef partials) {
+    LLVMValueRef a[EMIT_MAX_STATES], b[EMIT_MAX_STATES], one = emit_i64(e, 1);
+    LLVMBasicBlockRef before = emit_here(e), head = emit_block(e, "level"), body = emit_block(e, "pairs"),
+                      after = emit_block(e, "tree");
+    emit_go(e, head);
+    emit_at(e, head);
+    LLVMValueRef n = emit_phi(e, e->i64);
+    emit_phi_add(n, n_blocks, before);
+    emit_branch(e, LLVMBuildICmp(e->builder, LLVMIntSGT, n, one, ""), body, after);
+    emit_at(e, body);
+    LLVMValueRef half = LLVMBuildLShr(e->builder, n, one, "");
+    struct emit_loop pair = emit_loop_begin(e, emit_i64(e, 0), half);
+    LLVMValueRef left = LLVMBuildShl(e->builder, pair.i, one, "");
+    lanes_state(e, work, lanes_state_at(e, work, partials, left), a, false);
+    lanes_state(e, work, lanes_state_at(e, work, partials, LLVMBuildAdd(e->builder, left, one, "")), b, false);
+    for (int i = 0; i < work->n; i++)
+        emit_reduce_combine(e, work->reductions[i].reduction, work->reductions[i].operand, STAGE_STATE, &a[i * REDUCE_PARTS],
+                            &b[i * REDUCE_PARTS]);
+    lanes_state(e, work, lanes_state_at(e, work, partials, pair.i), a, true);
+    emit_loop_end(e, &pair, 1);
+    LLVMBasicBlockRef odd = emit_block(e, "odd"), next = emit_block(e, "next");
+    LLVMValueRef is_odd = LLVMBuildTrunc(e->builder, n, e->i1, "");
+    emit_branch(e, is_odd, odd, next);
+    emit_at(e, odd);
+    LLVMValueRef last = LLVMBuildSub(e->builder, n, one, "");
+    lanes_state(e, work, lanes_state_at(e, work, partials, last), a, false);
+    lanes_state(e, work, lanes_state_at(e, work, partials, half), a, true);
+    emit_go(e, next);
+    emit_at(e, next);
+    emit_phi_add(n, LLVMBuildLShr(e->builder, LLVMBuildAdd(e->builder, n, one, ""), one, ""), next);
+    emit_go(e, head);
+    emit_at(e, after);
+}
+
+static void lanes_emit_finish(struct emit *e, struct lanes_work *work, const char *name) {
+    const struct ir_region *epilogue = &e->kernel->epilogue;
+    LLVMValueRef identity[EMIT_MAX_STATES], found[EMIT_MAX_STATES];
+    struct emit_value *values = NULL;
+    emit_function_begin(e, name, 2, true);
+    e->mode = EMIT_SCALAR;
+    e->width = 1;
+    LLVMValueRef n_blocks = emit_argument(e, 1), partials = emit_argument(e, 2);
+    lanes_row(e, work, emit_argument(e, 0));
+    LLVMValueRef empty = LLVMBuildICmp(e->builder, LLVMIntEQ, work->n_elements, emit_i64(e, 0), "");
+    lanes_tree(e, work, n_blocks, partials);
+
+    LLVMBasicBlockRef before = emit_here(e), some = emit_block(e, "found"), store = emit_block(e, "store");
+    for (int i = 0; i < work->n; i++)
+        emit_reduce_identity(e, work->reductions[i].reduction, work->reductions[i].operand, STAGE_STATE, 1,
+                             &identity[i * REDUCE_PARTS]);
+    emit_branch(e, LLVMBuildICmp(e->builder, LLVMIntSGT, n_blocks, emit_i64(e, 0), ""), some, store);
+    emit_at(e, some);
+    lanes_state(e, work, partials, found, false);
+    LLVMBasicBlockRef from = emit_here(e);
+    emit_go(e, store);
+    emit_at(e, store);
+    for (int i = 0; i < work->n; i++) {
+        enum dtype types[REDUCE_PARTS];
+        int parts = emit_reduce_parts(work->reductions[i].reduction, work->reductions[i].operand, STAGE_STATE, types);
+        for (int p = 0; p < parts; p++) {
+            LLVMValueRef *state = &found[i * REDUCE_PARTS + p], phi = emit_phi(e, LLVMTypeOf(*state));
+            emit_phi_add(phi, *state, from);
+            emit_phi_add(phi, identity[i * REDUCE_PARTS + p], before);
+            *state = phi;
+        }
+    }
+    struct emit_facts *facts = emit_facts_of(e, epilogue, EMIT_SCALAR, false);
+    emit_region_begin(e, facts, &values, false);
+    for (int i = 0; i < epilogue->n_params && i < work->n; i++)
+        values[epilogue->params[i]->id].value = emit_reduce_value(e, work->reductions[i].reduction, work->reductions[i].operand,
+                                                                  &found[i * REDUCE_PARTS], empty);
+    emit_region(e, epilogue);
+    emit_go(e, e->leave);
+    emit_function_end(e);
+}
+
+void emit_lanes_kernel(struct emit *e, const char *blocks, const char *finish, struct emit_summary *summary) {
+    struct lanes_work work = {.lanes = e->kernel->lanes};
+    work.facts = emit_facts_of(e, &e->kernel->body, EMIT_LANES, false);
+    work.across = e->kernel->n_red > 1 && !e->variant->single_row;
+    e->mode = EMIT_LANES;
+    e->width = emit_choose_width(e, work.facts);
+    /* A small body is as wide as the lanes: then accumulators stay in registers. */
+    bool small = work.facts->operations <= LANES_SMALL && !work.facts->calls && !work.facts->loops && e->kernel->n_reductions <= 4;
+    if (e->width > work.lanes || (small && e->width > 1)) e->width = work.lanes;
+    summary->width = e->width;
+    summary->calls = work.facts->calls;
+    summary->operations = work.facts->operations;
+    summary->block = LANES_RUN * LANES_RUNS * (int64_t)work.lanes;
+    lanes_emit_blocks(e, &work, blocks);
+    summary->state_bytes = lanes_state_bytes(&work);
+    lanes_emit_finish(e, &work, finish);
+}

@@ -1,0 +1,335 @@
+/* call.c: from the caller's tensors to a run and back. */
+#include <stdio.h>
+#include <string.h>
+
+#include "runtime/runtime.h"
+
+enum { FEW_BYTES = 8192, FEW_INPUTS = 16 };
+
+static const volatile int never_cancelled = 0;
+
+struct call {
+    jit_function *function;
+    const DLTensor *const *in;
+    int n_in;
+    struct frontend_binding *bindings;
+    jit_error *error;
+    jit_status status;
+};
+
+/* --- binding --------------------------------------------------------------------------------------------------------------- */
+
+static bool refuse(struct call *call, jit_status status, const char *what, int number, const char *name, const char *problem) {
+    call->status = error_set(call->error, status, "%s %d%s%s%s: %s", what, number, name ? " `" : "", name ? name : "",
+                             name ? "`" : "", problem);
+    return false;
+}
+
+/* What every tensor that we touch must be. */
+static bool check_tensor(struct call *call, const DLTensor *t, const char *what, int number, const char *name) {
+    char text[160];
+    if (t->device.device_type != kDLCPU)
+        return refuse(call, JIT_UNSUPPORTED, what, number, name, "the tensor is not in CPU memory; other devices are not available in this version");
+    enum dtype type = tensor_dtype(t);
+    if (type == TY_NONE || type == TY_F16) {
+        snprintf(text, sizeof text, "element type (DLPack code %d, %d bits, %d lanes) is not supported", t->dtype.code,
+                 t->dtype.bits, t->dtype.lanes);
+        return refuse(call, JIT_TYPE, what, number, name, text);
+    }
+    if (t->ndim < 0 || t->ndim > TYPE_MAX_RANK) {
+        snprintf(text, sizeof text, "rank %d, expected 0 to %d", t->ndim, TYPE_MAX_RANK);
+        return refuse(call, JIT_ARGUMENT, what, number, name, text);
+    }
+    if (t->ndim > 0 && !t->shape) return refuse(call, JIT_ARGUMENT, what, number, name, "shape is NULL");
+    int64_t stride[TYPE_MAX_RANK], count = 1;
+    for (int d = 0; d < t->ndim; d++)
+        if (t->shape[d] < 0) {
+            snprintf(text, sizeof text, "size %lld in dimension %d", (long long)t->shape[d], d);
+            return refuse(call, JIT_ARGUMENT, what, number, name, text);
+        }
+    if ((count = run_contiguous(type, t->ndim, t->shape, stride)) < 0)
+        return refuse(call, JIT_ARGUMENT, what, number, name, "the sizes' product does not fit in 64 bits");
+    if (count > 0 && !t->data) return refuse(call, JIT_ARGUMENT, what, number, name, "data is NULL");
+    if (((uintptr_t)t->data + t->byte_offset) % (size_t)dtype_size(type) != 0)
+        return refuse(call, JIT_ARGUMENT, what, number, name, "data is not aligned to its element size");
+    return true;
+}
+
+static bool bind_inputs(struct call *call) {
+    const struct frontend_program *program = call->function->program;
+    if (call->n_in != program->n_inputs) {
+        call->status = error_set(call->error, JIT_ARGUMENT, "%d inputs were given, the program has %d", call->n_in, program->n_inputs);
+        return false;
+    }
+    if (call->n_in > 0 && !call->in) {
+        call->status = error_set(call->error, JIT_ARGUMENT, "the array of inputs is NULL");
+        return false;
+    }
+    for (int i = 0; i < call->n_in; i++) {
+        const DLTensor *t = call->in[i];
+        const struct frontend_input *input = &program->inputs[i];
+        struct frontend_binding *binding = &call->bindings[i];
+        *binding = (struct frontend_binding){0};
+        if (!t) {
+            if (!input->has_default) return refuse(call, JIT_ARGUMENT, "input", i, input->name, "NULL, and it has no default");
+            binding->type = input->type, binding->rank = 0;
+            continue;
+        }
+        if (!check_tensor(call, t, "input", i, input->name)) return false;
+        binding->type = tensor_dtype(t);
+        binding->rank = t->ndim;
+        for (int d = 0; d < t->ndim; d++)
+            if (t->shape[d] == 1) binding->ones |= 1u << d;
+    }
+    return true;
+}
+
+/* --- outputs --------------------------------------------------------------------------------------------------------------- */
+
+static bool is_contiguous(const DLTensor *t) {
+    int64_t step = 1;
+    if (!t->strides) return true;
+    for (int d = t->ndim - 1; d >= 0; d--) {
+        if (t->shape[d] != 1 && t->strides[d] != step) return false;
+        step *= t->shape[d];
+    }
+    return true;
+}
+
+static bool overlap(const DLTensor *a, const DLTensor *b) {
+    const char *a0, *a1, *b0, *b1;
+    tensor_extent(a, &a0, &a1);
+    tensor_extent(b, &b0, &b1);
+    return a0 < b1 && b0 < a1;
+}
+
+/* The same elements at the same addresses. */
+static bool same_layout(const DLTensor *a, const DLTensor *b) {
+    if ((char *)a->data + a->byte_offset != (char *)b->data + b->byte_offset || a->ndim != b->ndim) return false;
+    if (a->dtype.bits != b->dtype.bits) return false;
+    for (int d = 0; d < a->ndim; d++)
+        if (a->shape[d] != b->shape[d]) return false;
+    return is_contiguous(b);
+}
+
+static bool may_write_at_once(const struct call *call, const struct plan_entry *entry, const DLTensor *out, int number) {
+    if (!entry->outputs[number].direct || !is_contiguous(out)) return false;
+    for (int i = 0; i < call->n_in; i++)
+        if (call->in[i] && overlap(out, call->in[i]) && !(entry->in_place && same_layout(out, call->in[i]))) return false;
+    return true;
+}
+
+static bool check_outputs(struct call *call, const struct plan *plan, DLTensor *const *out, int n_out) {
+    char text[160];
+    for (int i = 0; i < n_out; i++) {
+        const char *name = plan->output_names[i];
+        if (!out[i]) return refuse(call, JIT_ARGUMENT, "output", i, name, "NULL");
+        if (!check_tensor(call, out[i], "output", i, name)) return false;
+        const struct plan_slot *slot = &plan->slots[plan->output_slots[i]];
+        if (tensor_dtype(out[i]) != slot->type) {
+            snprintf(text, sizeof text, "the tensor's element type is %s, the result's is %s", dtype_name(tensor_dtype(out[i])),
+                     dtype_name(slot->type));
+            return refuse(call, JIT_TYPE, "output", i, name, text);
+        }
+        if (out[i]->ndim != slot->rank) {
+            snprintf(text, sizeof text, "the tensor's rank is %d, the result's is %d", out[i]->ndim, slot->rank);
+            return refuse(call, JIT_SHAPE, "output", i, name, text);
+        }
+        if (out[i]->strides)
+            for (int d = 0; d < out[i]->ndim; d++)
+                if (out[i]->strides[d] == 0 && out[i]->shape[d] > 1)
+                    return refuse(call, JIT_ARGUMENT, "output", i, name, "several elements lie at one address (stride 0)");
+        for (int k = 0; k < i; k++)
+            if (overlap(out[i], out[k])) return refuse(call, JIT_ARGUMENT, "output", i, name, "overlaps an earlier output");
+    }
+    return true;
+}
+
+static bool deliver(struct call *call, struct run *run, int number, DLTensor *out) {
+    const struct plan *plan = run->plan;
+    int slot_number = plan->output_slots[number];
+    const struct run_slot *slot = &run->slots[slot_number];
+    int rank = plan->slots[slot_number].rank;
+    if (!slot->data) return refuse(call, JIT_INTERNAL, "output", number, plan->output_names[number], "was not computed");
+    for (int d = 0; d < rank; d++)
+        if (out->shape[d] != slot->shape[d]) {
+            char text[160];
+            snprintf(text, sizeof text, "size %lld in dimension %d, but the result's is %lld", (long long)out->shape[d], d,
+                     (long long)slot->shape[d]);
+            return refuse(call, JIT_SHAPE, "output", number, plan->output_names[number], text);
+        }
+    char *data = (char *)out->data + out->byte_offset;
+    if (slot->data == data && !slot->buffer) return true;
+    int64_t stride[TYPE_MAX_RANK];
+    tensor_strides(out, stride);
+    run_copy(plan->slots[slot_number].type, rank, slot->shape, data, stride, slot->data, slot->stride);
+    return true;
+}
+
+/* Gives a slot's array to the caller: its buffer if nobody else has it, else a copy. */
+static DLManagedTensor *hand_over(struct run *run, int number) {
+    int slot_number = run->plan->output_slots[number];
+    struct run_slot *slot = &run->slots[slot_number];
+    const struct plan_slot *info = &run->plan->slots[slot_number];
+    bool whole = slot->buffer && slot->data == (char *)slot->buffer->data && atomic_load(&slot->buffer->references) == 1;
+    struct buffer *buffer = slot->buffer;
+    if (!whole) {
+        int64_t contiguous[TYPE_MAX_RANK];
+        int64_t count = run_contiguous(info->type, info->rank, slot->shape, contiguous);
+        buffer = pool_take(run->context->pool, (size_t)count * (size_t)dtype_size(info->type));
+        if (!buffer) return NULL;
+        run_copy(info->type, info->rank, slot->shape, buffer->data, contiguous, slot->data, slot->stride);
+    }
+    DLManagedTensor *out = tensor_wrap(run->context, buffer, info->type, info->rank, slot->shape);
+    if (whole && out) slot->buffer = NULL, slot->data = NULL; /* taken over */
+    if (!whole && !out) pool_release(buffer);
+    return out;
+}
+
+/* --- the call -------------------------------------------------------------------------------------------------------------- */
+
+struct results {
+    DLTensor *const *out;       /* jit_call: the caller's; else NULL */
+    DLManagedTensor **allocate; /* jit_call_alloc */
+    int n;
+};
+
+union weak_value {
+    int64_t i;
+    double f;
+};
+
+/* Data of input i: the caller's, or its default. */
+static void bind_slot(struct run *run, const struct call *call, int i, union weak_value *room) {
+    struct run_slot *slot = &run->slots[run->plan->input_slots[i]];
+    const struct frontend_input *input = &call->function->program->inputs[i];
+    const DLTensor *t = call->in[i];
+    if (!t) {
+        enum dtype type = input->type;
+        if (type == TY_F32) *(float *)(void *)room = (float)input->default_value.f;
+        else if (type == TY_F64) room->f = input->default_value.f;
+        else room->i = input->default_value.i; /* little end first: the low bytes are the narrow integer */
+        slot->data = (char *)room;
+        return;
+    }
+    static char nothing[64]; /* of an empty array, whose data may be NULL */
+    slot->data = t->data ? (char *)t->data + t->byte_offset : nothing;
+    for (int d = 0; d < t->ndim; d++) slot->shape[d] = t->shape[d];
+    tensor_strides(t, slot->stride);
+}
+
+static jit_status finish(struct call *call, struct run *run, struct results *results) {
+    if (results->out) {
+        for (int i = 0; i < results->n; i++)
+            if (!deliver(call, run, i, results->out[i])) return call->status;
+        return JIT_OK;
+    }
+    for (int i = 0; i < results->n; i++) {
+        results->allocate[i] = hand_over(run, i);
+        if (results->allocate[i]) continue;
+        for (int k = 0; k < i; k++) {
+            results->allocate[k]->deleter(results->allocate[k]);
+            results->allocate[k] = NULL;
+        }
+        return error_set(call->error, JIT_MEMORY, "out of memory for output %d", i);
+    }
+    return JIT_OK;
+}
+
+static jit_status run_call(struct call *call, struct plan_entry *entry, struct results *results, const jit_call_options *options) {
+    const struct plan *plan = entry->plan;
+    jit_context *context = call->function->context;
+    if (results->out && !check_outputs(call, plan, results->out, results->n)) return call->status;
+
+    size_t slots_bytes = sizeof(struct run_slot) * (size_t)plan->n_slots;
+    size_t sizes_bytes = sizeof(int64_t) * (size_t)(plan->sizes.count + 1);
+    size_t direct_bytes = sizeof(DLTensor *) * (size_t)plan->n_slots;
+    size_t weak_bytes = sizeof(union weak_value) * (size_t)(plan->n_inputs + 1);
+    size_t bytes = slots_bytes + sizes_bytes + direct_bytes + weak_bytes;
+    _Alignas(16) char few[FEW_BYTES];
+    char *block = bytes <= sizeof few ? few : mem_alloc(&context->mem, bytes);
+    if (!block) return error_set(call->error, JIT_MEMORY, "out of memory");
+    const DLTensor **direct = (void *)(block + slots_bytes + sizes_bytes);
+    union weak_value *weak = (void *)(block + slots_bytes + sizes_bytes + direct_bytes);
+
+    struct run run = {.function = call->function, .context = context, .entry = entry, .plan = plan, .error = call->error};
+    run.slots = (void *)block;
+    run.sizes = (void *)(block + slots_bytes);
+    for (int i = 0; i < plan->n_slots; i++) run.slots[i].buffer = NULL, run.slots[i].data = NULL;
+    memcpy(run.sizes, entry->initial_sizes, sizeof(int64_t) * (size_t)plan->sizes.count);
+    run.cancel = options && options->cancel ? options->cancel : &never_cancelled;
+    run.threads = context->threads;
+    if (options && options->threads > 0 && options->threads < run.threads) run.threads = options->threads;
+    for (int i = 0; i < plan->n_inputs; i++) bind_slot(&run, call, i, &weak[i]);
+    if (results->out) {
+        memset(direct, 0, direct_bytes);
+        for (int i = 0; i < results->n; i++)
+            if (may_write_at_once(call, entry, results->out[i], i)) direct[plan->output_slots[i]] = results->out[i];
+        run.direct = direct;
+    }
+
+    jit_status status = run_plan(&run) ? finish(call, &run, results) : run.status;
+    for (int i = 0; i < plan->n_slots; i++)
+        if (run.slots[i].buffer) run_drop(&run.slots[i]);
+    for (int i = 0; i < run.n_files; i++) run.files[i]->deleter(run.files[i]);
+    mem_free(&context->mem, run.files, (size_t)run.n_files * sizeof *run.files);
+    if (block != few) mem_free(&context->mem, block, bytes);
+    return status;
+}
+
+/* Checks and binds the inputs, finds their plan and, if results are wanted, runs it. */
+static jit_status with_entry(jit_function *f, const DLTensor *const in[], int n_in, struct results *results,
+                             const jit_call_options *options, struct plan_entry **found, jit_error *error) {
+    struct frontend_binding few[FEW_INPUTS];
+    struct call call = {.function = f, .in = in, .n_in = n_in, .bindings = few, .error = error};
+    size_t bytes = sizeof *few * (size_t)(f->program->n_inputs + 1);
+    if (f->program->n_inputs > FEW_INPUTS && !(call.bindings = mem_alloc(&f->context->mem, bytes)))
+        return error_set(error, JIT_MEMORY, "out of memory");
+    jit_status status;
+    struct plan_entry *entry = NULL;
+    jit_error unseen = {0};
+    if (!bind_inputs(&call)) status = call.status;
+    else if (!(entry = entry_get(f, call.bindings, error ? error : &unseen))) status = error ? error->code : unseen.code;
+    else if (results) status = run_call(&call, entry, results, options);
+    else status = JIT_OK;
+    if (found) *found = entry;
+    if (call.bindings != few) mem_free(&f->context->mem, call.bindings, bytes);
+    return status;
+}
+
+jit_status call_entry(jit_function *function, const DLTensor *const in[], int n_in, struct plan_entry **entry, jit_error *error) {
+    return with_entry(function, in, n_in, NULL, NULL, entry, error);
+}
+
+static jit_status call_function(const jit_function *function, const DLTensor *const in[], int n_in, struct results *results,
+                                const jit_call_options *options, jit_error *error) {
+    if (!function) return error_set(error, JIT_ARGUMENT, "the function is NULL");
+    jit_function *f = (jit_function *)function; /* its caches grow; what it computes does not change */
+    if (results->n != f->program->n_outputs)
+        return error_set(error, JIT_ARGUMENT, "%d outputs were given, the program has %d", results->n, f->program->n_outputs);
+    if (results->n > 0 && !results->out && !results->allocate)
+        return error_set(error, JIT_ARGUMENT, "the array of outputs is NULL");
+    if (options && options->struct_size != 0 && options->struct_size != sizeof *options)
+        return error_set(error, JIT_ARGUMENT, "jit_call_options.struct_size is %zu, expected %zu", options->struct_size,
+                         sizeof *options);
+    if (options && options->stream) return error_set(error, JIT_ARGUMENT, "a stream was given, but the CPU has none");
+    return with_entry(f, in, n_in, results, options, NULL, error);
+}
+
+jit_status jit_call_with(const jit_function *function, const DLTensor *const in[], int n_in, DLTensor *const out[], int n_out,
+                         const jit_call_options *options, jit_error *error) {
+    struct results results = {.out = out, .n = n_out};
+    return call_function(function, in, n_in, &results, options, error);
+}
+
+jit_status jit_call(const jit_function *function, const DLTensor *const in[], int n_in, DLTensor *const out[], int n_out,
+                    jit_error *error) {
+    return jit_call_with(function, in, n_in, out, n_out, NULL, error);
+}
+
+jit_status jit_call_alloc(const jit_function *function, const DLTensor *const in[], int n_in, DLManagedTensor *out[], int n_out,
+                          const jit_call_options *options, jit_error *error) {
+    struct results results = {.allocate = out, .n = n_out};
+    for (int i = 0; out && i < n_out; i++) out[i] = NULL;
+    return call_function(function, in, n_in, &results, options, error);
+}

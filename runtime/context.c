@@ -1,0 +1,105 @@
+/* context.c: options, and what all functions of a context share. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "runtime/runtime.h"
+
+enum { DEFAULT_KEEP = 256 << 20, DEFAULT_CACHE = 32 << 20, MAX_THREADS = 1024 };
+
+const char *jit_version(void) { return JIT_VERSION; }
+
+void context_retain(jit_context *context) { atomic_fetch_add_explicit(&context->references, 1, memory_order_relaxed); }
+
+/* The context's own block is counted in its own mem: copied out before the last free. */
+void context_release(jit_context *context) {
+    if (!context || atomic_fetch_sub_explicit(&context->references, 1, memory_order_acq_rel) != 1) return;
+    cpu_engine_free(context->engine);
+    pool_destroy(context->pool);
+    struct mem heap = {.resize = context->mem.resize, .host = context->mem.host};
+    atomic_store(&heap.used, sizeof *context);
+    mem_free(&heap, context, sizeof *context);
+}
+
+void jit_context_free(jit_context *context) { context_release(context); }
+
+static bool check_options(const jit_options *options, jit_context *context, jit_error *error) {
+    if (options->struct_size != 0 && options->struct_size != sizeof *options) {
+        error_set(error, JIT_ARGUMENT, "jit_options.struct_size is %zu, expected sizeof(jit_options) = %zu", options->struct_size,
+                  sizeof *options);
+        return false;
+    }
+    if (options->device && strcmp(options->device, "cpu") != 0) {
+        bool cuda = strncmp(options->device, "cuda", 4) == 0;
+        error_set(error, cuda ? JIT_UNSUPPORTED : JIT_ARGUMENT,
+                  cuda ? "device \"%s\" is not available in this version; use \"cpu\"" : "unknown device \"%s\", expected \"cpu\"",
+                  options->device);
+        return false;
+    }
+    if (options->ulp != 0 && options->ulp != 1 && options->ulp != 4) {
+        error_set(error, JIT_ARGUMENT, "ulp is %d, expected 1 or 4", options->ulp);
+        return false;
+    }
+    if (options->threads < 0 || options->threads > MAX_THREADS) {
+        error_set(error, JIT_ARGUMENT, "threads is %d, expected 0 (all cores) to %d", options->threads, MAX_THREADS);
+        return false;
+    }
+    context->fp = FP_CONTRACT;
+    if (options->fp && strcmp(options->fp, "strict") == 0) context->fp = FP_STRICT;
+    else if (options->fp && strcmp(options->fp, "fast") == 0) context->fp = FP_FAST;
+    else if (options->fp && strcmp(options->fp, "contract") != 0) {
+        error_set(error, JIT_ARGUMENT, "fp is \"%s\", expected \"contract\", \"strict\" or \"fast\"", options->fp);
+        return false;
+    }
+    if (options->max_nesting < 0 || options->max_loop_iterations < 0 || options->max_graph < 0) {
+        error_set(error, JIT_ARGUMENT, "a limit of jit_options is negative");
+        return false;
+    }
+    context->ulp = options->ulp ? options->ulp : 4;
+    context->threads = options->threads ? options->threads : threads_available();
+    return true;
+}
+
+static void make_engine(jit_context *context, const char *isa, jit_error *error) {
+    struct mem mem = {0};
+    struct arena arena;
+    arena_init(&arena, &mem);
+    struct strbuf why;
+    strbuf_init(&why, &arena);
+    struct cpu_engine_options options = {.ulp = context->ulp, .fast = context->fp == FP_FAST, .isa = isa};
+    context->engine = cpu_engine_new(&context->mem, &options, &why);
+    if (!context->engine) error_set(error, JIT_UNSUPPORTED, "%s", strbuf_text(&why));
+    arena_free(&arena);
+}
+
+jit_context *jit_context_create(const jit_options *given, jit_error *error) {
+    jit_options options = {0};
+    if (given) options = *given;
+    struct mem heap = {0};
+    jit_context *context = mem_zalloc(&heap, 1, sizeof *context);
+    if (!context) {
+        error_set(error, JIT_MEMORY, "out of memory");
+        return NULL;
+    }
+    atomic_store(&context->references, 1);
+    context->mem.limit = options.max_memory;
+    context->options = options;
+    if (check_options(&options, context, error)) {
+        long cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
+        context->last_level_cache = cache > 0 ? cache : DEFAULT_CACHE;
+        context->pool = pool_create(&context->mem, options.max_memory, DEFAULT_KEEP);
+        if (!context->pool) error_set(error, JIT_MEMORY, "out of memory");
+        else make_engine(context, options.isa, error);
+        if (context->engine) {
+            /* The caller's strings need not outlive this call. */
+            context->options.device = context->options.fp = context->options.isa = NULL;
+            return context;
+        }
+    }
+    pool_destroy(context->pool);
+    atomic_store(&heap.used, sizeof *context);
+    mem_free(&heap, context, sizeof *context);
+    return NULL;
+}
+
+jit_context *jit_context_new(const jit_options *options) { return jit_context_create(options, NULL); }

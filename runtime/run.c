@@ -1,0 +1,275 @@
+/* run.c: walks a plan's steps and actions for one call. */
+#include <stdio.h>
+#include <string.h>
+
+#include "runtime/runtime.h"
+
+enum { NOT_LEAVING = -1, PROGRESS_EVERY = 64 };
+
+/* --- slots -------------------------------------------------------------------------------------------------------------- */
+
+void run_drop(struct run_slot *slot) {
+    pool_release(slot->buffer);
+    slot->buffer = NULL;
+    slot->data = NULL;
+}
+
+int64_t run_contiguous(enum dtype type, int rank, const int64_t *shape, int64_t *stride) {
+    int64_t step = dtype_size(type), count = 1;
+    for (int d = rank - 1; d >= 0; d--) {
+        stride[d] = step;
+        if (shape[d] < 0 || __builtin_mul_overflow(count, shape[d], &count)) return -1;
+        if (shape[d] > 0 && __builtin_mul_overflow(step, shape[d], &step)) return -1;
+    }
+    return count;
+}
+
+static const char *shape_text(char *room, size_t size, int rank, const int64_t *shape) {
+    size_t at = 0;
+    at += (size_t)snprintf(room + at, size - at, "[");
+    for (int d = 0; d < rank && at < size; d++)
+        at += (size_t)snprintf(room + at, size - at, "%s%lld", d ? ", " : "", (long long)shape[d]);
+    if (at < size) snprintf(room + at, size - at, "]");
+    return room;
+}
+
+bool run_allocate(struct run *run, int slot, int rank, const int64_t *shape, struct span span) {
+    struct run_slot fresh = {0};
+    enum dtype type = run->plan->slots[slot].type;
+    for (int d = 0; d < rank; d++) fresh.shape[d] = shape[d];
+    int64_t count = run_contiguous(type, rank, shape, fresh.stride), bytes;
+    char text[200];
+    if (count < 0 || __builtin_mul_overflow(count, dtype_size(type), &bytes)) {
+        run->status = error_at(run->error, run->function, JIT_VALUE, span, "an array of shape %s cannot be made",
+                               shape_text(text, sizeof text, rank, shape));
+        return false;
+    }
+    const DLTensor *direct = run->direct ? run->direct[slot] : NULL;
+    if (direct && memcmp(direct->shape, shape, sizeof *shape * (size_t)rank) == 0) {
+        fresh.data = (char *)direct->data + direct->byte_offset;
+    } else if (run->preparing) {
+        static char nowhere[64]; /* never read or written: preparing runs nothing */
+        fresh.data = nowhere;
+    } else {
+        fresh.buffer = pool_take(run->context->pool, (size_t)bytes);
+        if (!fresh.buffer) {
+            run->status = error_at(run->error, run->function, JIT_MEMORY, span,
+                                   "out of memory: %lld bytes for an array of shape %s (%zu bytes are held, the limit is %zu)",
+                                   (long long)bytes, shape_text(text, sizeof text, rank, shape), pool_held(run->context->pool),
+                                   pool_limit(run->context->pool));
+            return false;
+        }
+        fresh.data = fresh.buffer->data;
+    }
+    run_drop(&run->slots[slot]);
+    run->slots[slot] = fresh;
+    return true;
+}
+
+void run_copy(enum dtype type, int rank, const int64_t *shape, char *to, const int64_t *to_stride, const char *from,
+              const int64_t *from_stride) {
+    int64_t size = dtype_size(type), index[TYPE_MAX_RANK] = {0};
+    for (int d = 0; d < rank; d++)
+        if (shape[d] == 0) return;
+    if (rank == 0) {
+        memcpy(to, from, (size_t)size);
+        return;
+    }
+    int last = rank - 1;
+    bool rows = to_stride[last] == size && from_stride[last] == size;
+    for (;;) {
+        if (rows) memcpy(to, from, (size_t)(size * shape[last]));
+        else
+            for (int64_t i = 0; i < shape[last]; i++)
+                memcpy(to + i * to_stride[last], from + i * from_stride[last], (size_t)size);
+        int d = last - 1;
+        for (; d >= 0; d--) {
+            to += to_stride[d], from += from_stride[d];
+            if (++index[d] < shape[d]) break;
+            to -= to_stride[d] * shape[d], from -= from_stride[d] * shape[d];
+            index[d] = 0;
+        }
+        if (d < 0) return;
+    }
+}
+
+/* --- sizes and checks ------------------------------------------------------------------------------------------------------ */
+
+static int64_t scalar_value(const struct run *run, int slot) {
+    const char *data = run->slots[slot].data;
+    if (!data || run->preparing) return 1;
+    switch (run->plan->slots[slot].type) {
+    case TY_BOOL:
+    case TY_U8: return *(const uint8_t *)data;
+    case TY_I8: return *(const int8_t *)data;
+    case TY_I16: return *(const int16_t *)data;
+    case TY_U16: return *(const uint16_t *)data;
+    case TY_I32: return *(const int32_t *)data;
+    case TY_U32: return *(const uint32_t *)data;
+    case TY_U64: return *(const uint64_t *)data > INT64_MAX ? INT64_MAX : (int64_t)*(const uint64_t *)data;
+    case TY_I64: return *(const int64_t *)data;
+    default: return 0;
+    }
+}
+
+static void run_sizes(struct run *run, int first, int count) {
+    const struct size *const *items = run->plan->sizes.items;
+    for (int id = first; id < first + count; id++) {
+        const struct size *size = items[id];
+        int64_t leaf = 0;
+        if (size->op == SIZE_CONST) continue;
+        if (size->op == SIZE_DIM) leaf = run->slots[size->slot].data ? run->slots[size->slot].shape[size->dim] : 0;
+        else if (size->op == SIZE_SCALAR) leaf = scalar_value(run, size->slot);
+        run->sizes[id] = size_apply(size, size->a ? run->sizes[size->a->id] : 0, size->b ? run->sizes[size->b->id] : 0, leaf);
+    }
+}
+
+/* The check's text with {a}, {b} and {N} replaced. */
+static void check_text(const struct run *run, const struct plan_check *check, char *out, size_t room) {
+    size_t at = 0;
+    for (const char *p = check->text; *p && at + 1 < room; p++) {
+        const char *close = *p == '{' ? strchr(p, '}') : NULL;
+        const struct size *size = NULL;
+        if (close && close == p + 2 && p[1] == 'a') size = check->a;
+        else if (close && close == p + 2 && p[1] == 'b') size = check->b;
+        else if (close && p[1] >= '0' && p[1] <= '9') {
+            int number = 0;
+            for (const char *q = p + 1; q < close && number < 1000; q++) number = number * 10 + (*q - '0');
+            if (number < check->n_sizes) size = check->sizes[number];
+        }
+        if (!size) {
+            out[at++] = *p;
+            continue;
+        }
+        int n = snprintf(out + at, room - at, "%lld", (long long)run->sizes[size->id]);
+        at = at + (size_t)n < room ? at + (size_t)n : room - 1;
+        p = close;
+    }
+    out[at] = 0;
+}
+
+static bool run_check(struct run *run, const struct graph_sink *sink) {
+    const struct plan_check *check = sink->check;
+    int64_t a = run->sizes[check->a->id], b = run->sizes[check->b->id];
+    bool ok = true;
+    switch (check->kind) {
+    case CHECK_EQUAL: ok = a == b; break;
+    case CHECK_BCAST: ok = a == b || a == 1 || b == 1; break;
+    case CHECK_INDEX: ok = 0 <= a && a < b; break;
+    case CHECK_AT_LEAST: ok = a >= b; break;
+    }
+    if (ok || run->preparing) return true;
+    char text[900];
+    check_text(run, check, text, sizeof text);
+    run->status = error_at(run->error, run->function, (jit_status)check->code, sink->span, "%s", text);
+    return false;
+}
+
+/* --- actions ----------------------------------------------------------------------------------------------------------------- */
+
+static void run_share(struct run *run, const struct plan_action *action) {
+    struct run_slot fresh = {0};
+    const struct plan_slot *slot = &run->plan->slots[action->slot];
+    if (action->source >= 0) {
+        fresh = run->slots[action->source];
+        if (fresh.buffer) pool_retain(fresh.buffer);
+    } else {
+        const struct plan_literal *literal = &run->plan->literals[-1 - action->source];
+        fresh.data = (char *)literal->data;
+        memcpy(fresh.shape, literal->shape, sizeof literal->shape);
+        run_contiguous(literal->type, literal->rank, literal->shape, fresh.stride);
+    }
+    if (action->rank || (slot->rank == 0 && action->source >= 0 && run->plan->slots[action->source].rank > 0)) {
+        for (int d = 0; d < action->rank; d++) fresh.shape[d] = run->sizes[action->shape[d]->id];
+        run_contiguous(slot->type, slot->rank, fresh.shape, fresh.stride);
+    }
+    run_drop(&run->slots[action->slot]);
+    run->slots[action->slot] = fresh;
+}
+
+static bool cancelled(struct run *run) {
+    if (!*run->cancel) return false;
+    run->status = error_set(run->error, JIT_CANCELLED, "cancelled");
+    return true;
+}
+
+static bool run_graph(struct run *run, const struct plan_step *step) {
+    for (int i = 0; i < step->n_actions; i++) {
+        const struct plan_action *action = step->actions[i];
+        switch (action->kind) {
+        case ACTION_SIZES: run_sizes(run, action->first, action->count); break;
+        case ACTION_CHECK:
+            if (!run_check(run, action->sink)) return false;
+            break;
+        case ACTION_KERNEL:
+            if (!launch_kernel(run, action->launch)) return false;
+            break;
+        case ACTION_SHARE: run_share(run, action); break;
+        case ACTION_EFFECT:
+            if (!effect_run(run, action)) return false;
+            break;
+        case ACTION_FREE: run_drop(&run->slots[action->slot]); break;
+        }
+    }
+    return true;
+}
+
+/* --- steps -------------------------------------------------------------------------------------------------------------------- */
+
+static bool run_block(struct run *run, const struct plan_block *block);
+
+static bool run_loop(struct run *run, const struct plan_step *step) {
+    int64_t limit = run->context->options.max_loop_iterations;
+    for (int64_t turn = 0;; turn++) {
+        if (cancelled(run)) return false;
+        if (limit > 0 && turn > limit) {
+            run->status = error_at(run->error, run->function, JIT_LIMIT, step->span,
+                                   "the loop ran %lld times, the limit of this host", (long long)limit);
+            return false;
+        }
+        if (run->context->options.progress && turn % PROGRESS_EVERY == PROGRESS_EVERY - 1 &&
+            run->context->options.progress(run->context->options.host, 0, "loop")) {
+            run->status = error_set(run->error, JIT_CANCELLED, "cancelled");
+            return false;
+        }
+        if (!run_block(run, &step->block)) return false;
+        if (run->leaving != NOT_LEAVING || run->preparing) return true;
+    }
+}
+
+static bool run_step(struct run *run, const struct plan_step *step) {
+    switch (step->kind) {
+    case STEP_GRAPH: return run_graph(run, step);
+    case STEP_IF:
+        if (run->preparing) return run_block(run, &step->block) && run_block(run, &step->other);
+        return run_block(run, scalar_value(run, step->condition) ? &step->block : &step->other);
+    case STEP_LOOP: return run_loop(run, step);
+    case STEP_SCOPE:
+        if (!run_block(run, &step->block)) return false;
+        if (run->leaving == step->scope) run->leaving = NOT_LEAVING;
+        return true;
+    case STEP_LEAVE:
+        if (!run->preparing) run->leaving = step->scope;
+        return true;
+    case STEP_COPY: {
+        struct plan_action share = {.kind = ACTION_SHARE, .slot = step->slot, .source = step->source};
+        run_share(run, &share);
+        return true;
+    }
+    }
+    return true;
+}
+
+static bool run_block(struct run *run, const struct plan_block *block) {
+    for (int i = 0; i < block->n_steps; i++) {
+        if (!run_step(run, block->steps[i])) return false;
+        if (run->leaving != NOT_LEAVING) return true;
+    }
+    return true;
+}
+
+bool run_plan(struct run *run) {
+    run->leaving = NOT_LEAVING;
+    if (cancelled(run)) return false;
+    return run_block(run, &run->plan->body);
+}

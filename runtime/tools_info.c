@@ -1,0 +1,22 @@
+/* tools_info.c: the text of `weft info`. */
+#include "runtime/runtime.h"
+#include "runtime/tools_text.h"
+
+static bool write_info(void *argument, struct strbuf *out) {
+    const jit_context *context = argument;
+    struct cpu_info info;
+    cpu_engine_info(context->engine, &info);
+    static const char *const fps[] = {[FP_STRICT] = "strict", [FP_CONTRACT] = "contract", [FP_FAST] = "fast"};
+    strbuf_printf(out, "weft          %s\n", JIT_VERSION);
+    strbuf_printf(out, "LLVM          %s\n", info.llvm_version);
+    strbuf_printf(out, "CPU           %s\n", info.cpu);
+    strbuf_printf(out, "features      %s\n", info.features);
+    strbuf_printf(out, "vectors       %s, %d bytes\n", info.isa, info.vector_bytes);
+    strbuf_printf(out, "vector math   %s\n", info.vector_math);
+    strbuf_printf(out, "threads       %d\n", context->threads);
+    strbuf_printf(out, "arithmetic    --fp=%s --ulp=%d\n", fps[context->fp], context->ulp);
+    strbuf_puts(out, "CUDA          not available in this version\n");
+    return true;
+}
+
+char *jit_info(jit_context *context) { return context ? tools_text_write(write_info, context) : NULL; }

@@ -1,0 +1,267 @@
+/* oracle.c: see oracle.h. */
+#include "oracle/oracle.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ir/eval.h"
+
+void oracle_open(struct oracle *oracle, int ulp) {
+    static const char *const sets[ORACLE_SETS] = {"avx512", "avx2", "sse2"};
+    *oracle = (struct oracle){.ulp = ulp};
+    jit_error error = {0};
+    for (int i = 0; i < ORACLE_SETS; i++) {
+        jit_options options = {.struct_size = sizeof options, .isa = sets[i], .ulp = ulp};
+        jit_context *context = jit_context_create(&options, &error);
+        if (!context) continue;
+        oracle->isa[oracle->n] = sets[i];
+        oracle->context[oracle->n++] = context;
+    }
+    if (oracle->n == 0) {
+        fprintf(stderr, "no context: %s\n", error.message);
+        exit(1);
+    }
+}
+
+void oracle_close(struct oracle *oracle) {
+    for (int i = 0; i < oracle->n; i++) jit_context_free(oracle->context[i]);
+}
+
+/* --- the evaluator's side ------------------------------------------------------------------------------------------------ */
+
+/* Elementary functions as the engine computes them; notes that one was asked for. */
+struct math_host {
+    struct cpu_engine *engine;
+    bool used;
+};
+
+static double math_f1(enum op op, double x, void *host) {
+    ((struct math_host *)host)->used = true;
+    return cpu_math_f64(((struct math_host *)host)->engine, op, x, 0);
+}
+static double math_f2(enum op op, double x, double y, void *host) {
+    ((struct math_host *)host)->used = true;
+    return cpu_math_f64(((struct math_host *)host)->engine, op, x, y);
+}
+static float math_f1f(enum op op, float x, void *host) {
+    ((struct math_host *)host)->used = true;
+    return cpu_math_f32(((struct math_host *)host)->engine, op, x, 0);
+}
+static float math_f2f(enum op op, float x, float y, void *host) {
+    ((struct math_host *)host)->used = true;
+    return cpu_math_f32(((struct math_host *)host)->engine, op, x, y);
+}
+
+struct reference {
+    struct mem mem;
+    struct arena arena;
+    struct oracle *oracle;
+    const char *source;
+    const struct oracle_input *inputs;
+    int n_inputs;
+    struct cpu_engine *engine;
+    bool rejected, uses_math;
+    struct eval_result *result;
+    int n_outputs;
+    char *why;
+    size_t size;
+};
+
+static const struct oracle_input *find_input(const struct oracle_input *inputs, int n, const char *name) {
+    for (int i = 0; i < n; i++)
+        if (strcmp(inputs[i].name, name) == 0) return &inputs[i];
+    return NULL;
+}
+
+static void reference_work(void *argument) {
+    struct reference *r = argument;
+    struct frontend_options options = {.file = "<random>", .ulp = r->oracle->ulp, .fp = FP_CONTRACT};
+    struct diag_list diags;
+    diag_init(&diags, &r->arena, options.file, r->source, strlen(r->source));
+    struct frontend_program *program = frontend_analyse(&r->arena, r->source, strlen(r->source), &options, &diags);
+    struct plan *plan = NULL;
+    struct eval_array arrays[ORACLE_INPUTS] = {{0}};
+    if (program && diags.count == 0) {
+        struct frontend_binding bindings[ORACLE_INPUTS] = {{0}};
+        for (int i = 0; i < program->n_inputs; i++) {
+            const struct oracle_input *input = find_input(r->inputs, r->n_inputs, program->inputs[i].name);
+            if (!input) {
+                diag_add(&diags, DIAG_NAME, (struct span){0, 0}, "an input that nobody gave: %s", program->inputs[i].name);
+                break;
+            }
+            arrays[i] = (struct eval_array){.type = input->type, .rank = input->rank, .data = input->data};
+            memcpy(arrays[i].shape, input->shape, sizeof input->shape);
+            memcpy(arrays[i].stride, input->stride, sizeof input->stride);
+            bindings[i] = (struct frontend_binding){.type = input->type, .rank = input->rank};
+            for (int d = 0; d < input->rank; d++) bindings[i].ones |= (unsigned)(input->shape[d] == 1) << d;
+        }
+        if (diags.count == 0) plan = frontend_instantiate(program, &r->arena, bindings, &diags);
+    }
+    if (!plan || diags.count) {
+        struct strbuf text;
+        strbuf_init(&text, &r->arena);
+        diag_render(&diags, &text);
+        snprintf(r->why, r->size, "%s", strbuf_text(&text));
+        r->rejected = true;
+        return;
+    }
+    struct math_host host = {.engine = r->engine};
+    struct eval_math math = {math_f1, math_f2, math_f1f, math_f2f, &host};
+    r->result = eval_plan(&r->arena, plan, arrays, &math);
+    r->uses_math = host.used;
+    r->n_outputs = plan->n_outputs;
+}
+
+static void reference_begin(struct reference *r) {
+    arena_init(&r->arena, &r->mem);
+    if (!arena_try(&r->arena, reference_work, r)) {
+        fprintf(stderr, "the evaluator ran out of memory\n%s\n", r->source);
+        exit(1);
+    }
+}
+
+/* --- comparing -------------------------------------------------------------------------------------------------------------- */
+
+static bool same_element(enum dtype type, const char *a, const char *b) {
+    if (type == TY_F32) {
+        float x, y;
+        memcpy(&x, a, sizeof x), memcpy(&y, b, sizeof y);
+        if (isnan(x) && isnan(y)) return true;
+    } else if (type == TY_F64) {
+        double x, y;
+        memcpy(&x, a, sizeof x), memcpy(&y, b, sizeof y);
+        if (isnan(x) && isnan(y)) return true;
+    }
+    return memcmp(a, b, (size_t)dtype_size(type)) == 0;
+}
+
+static void element_text(enum dtype type, const char *at, char *out, size_t size) {
+    unsigned long long bits = 0;
+    memcpy(&bits, at, (size_t)dtype_size(type));
+    double value = 0;
+    float single;
+    if (type == TY_F32) memcpy(&single, at, sizeof single), value = (double)single;
+    if (type == TY_F64) memcpy(&value, at, sizeof value);
+    if (dtype_is_float(type)) snprintf(out, size, "%.17g (%0*llx)", value, 2 * dtype_size(type), bits);
+    else snprintf(out, size, "0x%0*llx", 2 * dtype_size(type), bits);
+}
+
+static bool same_output(const struct eval_array *expected, const DLTensor *got, int number, char *why, size_t size) {
+    if (tensor_dtype(got) != expected->type || got->ndim != expected->rank) {
+        snprintf(why, size, "output %d: %s of rank %d, expected %s of rank %d", number, dtype_name(tensor_dtype(got)), got->ndim,
+                 dtype_name(expected->type), expected->rank);
+        return false;
+    }
+    int64_t count = 1;
+    for (int d = 0; d < expected->rank; d++) {
+        count *= expected->shape[d];
+        if (got->shape[d] == expected->shape[d]) continue;
+        snprintf(why, size, "output %d: size %lld of dimension %d, expected %lld", number, (long long)got->shape[d], d,
+                 (long long)expected->shape[d]);
+        return false;
+    }
+    const char *data = (const char *)got->data + got->byte_offset;
+    int64_t wrong = 0, first = -1;
+    for (int64_t i = 0; i < count; i++) {
+        int64_t at = i * dtype_size(expected->type);
+        if (same_element(expected->type, expected->data + at, data + at)) continue;
+        if (wrong++ == 0) first = i;
+    }
+    if (wrong == 0) return true;
+    char a[64], b[64];
+    element_text(expected->type, data + first * dtype_size(expected->type), a, sizeof a);
+    element_text(expected->type, expected->data + first * dtype_size(expected->type), b, sizeof b);
+    snprintf(why, size, "output %d, %s: %lld of %lld elements differ; first [%lld]: %s, expected %s", number,
+             dtype_name(expected->type), (long long)wrong, (long long)count, (long long)first, a, b);
+    return false;
+}
+
+/* --- the compiled side --------------------------------------------------------------------------------------------------------- */
+
+static enum oracle_verdict check_call(const struct reference *r, jit_function *function, const DLTensor *const *in, int threads,
+                                      char *why, size_t size) {
+    DLManagedTensor *out[ORACLE_OUTPUTS] = {0};
+    jit_error error = {0};
+    int n_out = jit_output_count(function);
+    if (n_out > ORACLE_OUTPUTS || (r->result->ok && n_out != r->n_outputs)) {
+        snprintf(why, size, "%d outputs, expected %d", n_out, r->n_outputs);
+        return ORACLE_DIFFERENT;
+    }
+    jit_call_options options = {.struct_size = sizeof options, .threads = threads};
+    jit_status status = jit_call_alloc(function, in, jit_input_count(function), out, n_out, &options, &error);
+    if (!r->result->ok) {
+        for (int i = 0; i < n_out; i++)
+            if (out[i]) out[i]->deleter(out[i]);
+        if ((int)status == (int)r->result->code) return ORACLE_FAILED;
+        snprintf(why, size, "%s (%.300s), expected %s (%s)", jit_status_name(status), error.message,
+                 jit_status_name((jit_status)r->result->code), r->result->text);
+        return ORACLE_DIFFERENT;
+    }
+    if (status != JIT_OK) {
+        snprintf(why, size, "%s: %.600s", jit_status_name(status), error.message);
+        return ORACLE_DIFFERENT;
+    }
+    bool same = true;
+    for (int i = 0; i < n_out; i++) {
+        same = same && same_output(&r->result->outputs[i], &out[i]->dl_tensor, i, why, size);
+        out[i]->deleter(out[i]);
+    }
+    return same ? ORACLE_SAME : ORACLE_DIFFERENT;
+}
+
+static enum oracle_verdict check_set(const struct reference *r, int set, char *why, size_t size) {
+    jit_error error = {0};
+    char detail[700] = "";
+    jit_function *function = jit_compile(r->oracle->context[set], r->source, &error);
+    if (!function) {
+        snprintf(why, size, "%s: jit_compile: %.600s", r->oracle->isa[set], error.message);
+        return ORACLE_DIFFERENT;
+    }
+    DLTensor tensors[ORACLE_INPUTS];
+    int64_t strides[ORACLE_INPUTS][TYPE_MAX_RANK];
+    const DLTensor *in[ORACLE_INPUTS] = {0};
+    int n = jit_input_count(function);
+    for (int i = 0; i < n; i++) {
+        const struct oracle_input *input = find_input(r->inputs, r->n_inputs, jit_input_name(function, i));
+        for (int d = 0; d < input->rank; d++) strides[i][d] = input->stride[d] / dtype_size(input->type);
+        tensors[i] = (DLTensor){.data = input->data, .device = {kDLCPU, 0}, .ndim = input->rank,
+                                .dtype = tensor_dl_type(input->type), .shape = (int64_t *)input->shape, .strides = strides[i]};
+        in[i] = &tensors[i];
+    }
+    enum oracle_verdict verdict = ORACLE_SAME;
+    for (int threads = 1; threads <= 2 && verdict != ORACLE_DIFFERENT; threads++) {
+        verdict = check_call(r, function, in, threads, detail, sizeof detail);
+        if (verdict == ORACLE_DIFFERENT)
+            snprintf(why, size, "%s, %d thread(s): %s", r->oracle->isa[set], threads, detail);
+    }
+    jit_function_free(function);
+    return verdict;
+}
+
+enum oracle_verdict oracle_check(struct oracle *oracle, const char *source, const struct oracle_input *inputs, int n, char *why,
+                                 size_t size) {
+    enum oracle_verdict verdict = ORACLE_SAME;
+    struct reference r = {.oracle = oracle, .source = source, .inputs = inputs, .n_inputs = n, .why = why, .size = size};
+    for (int set = 0; set < oracle->n && verdict != ORACLE_DIFFERENT; set++) {
+        /* Elementary functions differ between instruction sets, nothing else does. */
+        if (set == 0 || r.uses_math) {
+            if (set > 0) arena_free(&r.arena);
+            r.engine = oracle->context[set]->engine;
+            reference_begin(&r);
+        }
+        if (r.rejected) {
+            verdict = ORACLE_REJECTED;
+            break;
+        }
+        if (!r.result->ok && r.result->code == DIAG_INTERNAL) {
+            snprintf(why, size, "the evaluator: %s", r.result->text);
+            verdict = ORACLE_DIFFERENT;
+            break;
+        }
+        verdict = check_set(&r, set, why, size);
+    }
+    arena_free(&r.arena);
+    return verdict;
+}
