@@ -7,7 +7,7 @@ enum {
     MAX_WALKS = 60,          /* each raises a join; only programs made for it need more than three */
     DEFAULT_NODES = 200000,  /* limits.graph_nodes */
     WORK_PER_NODE = 20,      /* expressions walked, for programs that make no nodes */
-    MAX_NESTING = 1200,      /* of expressions and blocks on the C stack, inlined ones included */
+    MAX_NESTING = 800,       /* of expressions and blocks on the C stack, inlined ones included */
 };
 
 const char *array_quote(struct array *a, struct span span) { return ast_text(a->arena, a->ast, span); }
@@ -234,6 +234,7 @@ static void set_outputs(struct array *a, struct span span) {
     for (int i = 0; i < program->n_outputs; i++) {
         if (a->top->straight) {
             struct value *v = &a->top->values[i];
+            if (v->kind == VALUE_TUPLE) *v = array_stack(a, v->n_items, v->items, v->span); /* x.shape */
             if (v->kind != VALUE_NUMBER && v->kind != VALUE_ERROR)
                 diag_add(a->diags, DIAG_TYPE, v->span, "an output must be a number or an array, and `%s` is %s",
                          array_quote(a, v->span), value_type_text(a->arena, v));

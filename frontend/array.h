@@ -47,6 +47,11 @@ struct array_shape {
     const struct size *dim[TYPE_MAX_RANK];
 };
 
+struct array_fact {
+    const struct size *x, *y;
+    enum check_kind kind;
+};
+
 /* What the walks learn of one inlined call, by its path; the root is the top level. */
 struct array_context {
     int n_arguments;
@@ -119,7 +124,7 @@ struct array {
     struct plan_block *block;                    /* where steps go */
     struct graph *graph;                         /* the open stretch, or NULL */
     struct array_map origins, stored, facts_map; /* node -> graph; node -> slot; pair of sizes -> index in facts */
-    const struct size *(*facts)[2];              /* pairs known to broadcast or to be equal here */
+    struct array_fact *facts;                    /* conditions that were checked on every way to here */
     int n_facts, facts_capacity;
     struct array_map size_names; /* size -> its name in the source */
     bool unreachable;            /* after break, continue, return */
@@ -246,6 +251,8 @@ struct value array_binary(struct array *a, enum ast_op op, struct value left, st
 struct value array_condition(struct array *a, const struct ast_expr *e, const char *what);
 bool array_is_number(struct array *a, const struct value *v, const char *what);
 struct value array_literal(struct array *a, const struct ast_expr *e);
+/* Scalars as an array of rank 1. */
+struct value array_stack(struct array *a, int n, const struct value *values, struct span span);
 struct value array_index(struct array *a, const struct ast_expr *e, const struct value *base);
 struct value array_conditional(struct array *a, const struct ast_expr *e);
 struct value array_lazy_logical(struct array *a, const struct ast_expr *e, const struct value *left);

@@ -38,16 +38,15 @@ static void literal_error(struct literal *x, enum diag_code code, struct span sp
     x->failed = true;
 }
 
-static void add_leaf(struct literal *x, const struct ast_expr *e) {
+static void add_value(struct literal *x, struct value v) {
     struct array *a = x->a;
-    struct value v = array_expr(a, e);
     struct leaf leaf = {.type = v.type, .computed = -1};
     if (v.kind == VALUE_ERROR || !array_is_number(a, &v, "an array literal")) {
         x->failed = true;
         return;
     }
     if (x->n_leaves >= x->most / 8) {
-        literal_error(x, DIAG_LIMIT, e->span, "the array literals are too large; load a file instead");
+        literal_error(x, DIAG_LIMIT, v.span, "the array literals are too large; load a file instead");
         return;
     }
     if (v.is_const && v.type.weak == WEAK_INT) {
@@ -72,7 +71,7 @@ static void add_rows(struct literal *x, const struct ast_expr *e, int depth) {
     if (x->failed) return;
     if (depth == x->rank) {
         if (e->kind == AST_ARRAY) literal_error(x, DIAG_SHAPE, e->span, "an array literal must be rectangular: this is a row, and others here are no rows");
-        else add_leaf(x, e);
+        else add_value(x, array_expr(x->a, e));
         return;
     }
     if (e->kind != AST_ARRAY) {
@@ -205,4 +204,11 @@ struct value array_literal(struct array *a, const struct ast_expr *e) {
     if (x.failed) return value_error(e->span);
     if (x.n_leaves == 0) x.type = (struct type){TY_F64, WEAK_FLOAT, 0};
     return x.n_computed ? computed_literal(&x, e->span) : constant_literal(&x, e->span);
+}
+
+struct value array_stack(struct array *a, int n, const struct value *values, struct span span) {
+    struct literal x = {.a = a, .rank = 1, .shape = {n}, .most = DEFAULT_LITERAL_BYTES, .type = {n ? TY_NONE : TY_I64, STRONG, 0}};
+    for (int i = 0; i < n; i++) add_value(&x, values[i]);
+    if (x.failed) return value_error(span);
+    return x.n_computed ? computed_literal(&x, span) : constant_literal(&x, span);
 }

@@ -77,22 +77,25 @@ static enum verdict decide(enum check_kind kind, const struct size *x, const str
     return UNDECIDED;
 }
 
-/* Pairs that were checked on every way to here are not checked again. */
+/* What was checked on every way to here is not checked again. A size's address leaves room for the kind in its last bits. */
+static uintptr_t fact_key(const struct size *y, enum check_kind kind) { return (uintptr_t)y + (uintptr_t)kind; }
+
 static bool is_known(struct array *a, enum check_kind kind, const struct size *x, const struct size *y) {
-    if (kind != CHECK_BCAST && kind != CHECK_EQUAL) return false;
-    int at = (int)array_map_get(&a->facts_map, (uintptr_t)x, (uintptr_t)y + (kind == CHECK_EQUAL), -1);
-    return at >= 0 && at < a->n_facts && a->facts[at][0] == x && a->facts[at][1] == y;
+    int at = (int)array_map_get(&a->facts_map, (uintptr_t)x, fact_key(y, kind), -1);
+    return at >= 0 && at < a->n_facts && a->facts[at].x == x && a->facts[at].y == y && a->facts[at].kind == kind;
+}
+
+static void learn_one(struct array *a, enum check_kind kind, const struct size *x, const struct size *y) {
+    array_map_put(a->arena, &a->facts_map, (uintptr_t)x, fact_key(y, kind), a->n_facts);
+    ARENA_PUSH(a->arena, a->facts, a->n_facts, a->facts_capacity) = (struct array_fact){x, y, kind};
 }
 
 static void learn(struct array *a, enum check_kind kind, const struct size *x, const struct size *y) {
-    if (kind != CHECK_BCAST && kind != CHECK_EQUAL) return;
-    for (int swap = 0; swap < 2; swap++) {
-        const struct size *p = swap ? y : x, *q = swap ? x : y;
-        array_map_put(a->arena, &a->facts_map, (uintptr_t)p, (uintptr_t)q, a->n_facts);
-        if (kind == CHECK_EQUAL) array_map_put(a->arena, &a->facts_map, (uintptr_t)p, (uintptr_t)q + 1, a->n_facts);
-        a->facts = arena_grow(a->arena, a->facts, a->n_facts, &a->facts_capacity, sizeof *a->facts);
-        a->facts[a->n_facts][0] = p;
-        a->facts[a->n_facts++][1] = q;
+    learn_one(a, kind, x, y);
+    if (kind == CHECK_EQUAL || kind == CHECK_BCAST) learn_one(a, kind, y, x);
+    if (kind == CHECK_EQUAL) {
+        learn_one(a, CHECK_BCAST, x, y);
+        learn_one(a, CHECK_BCAST, y, x);
     }
 }
 

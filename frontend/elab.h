@@ -38,7 +38,7 @@ struct ufunc_instance {
     const bool *constants; /* of the scalar parameters: the value of a weak constant is built in, what is passed is not
                               looked at */
     int n_results;
-    struct type *results; /* dtype and weakness; rank 0 */
+    struct type *results; /* dtype, rank 0; weak only if every argument is weak */
     int n_values;         /* operations of its body */
 };
 

@@ -96,6 +96,7 @@ static struct value call_arith(const struct emitter *emit, enum op op, struct ty
         same.span = span;
         return same;
     }
+    if (t.dtype == TY_BOOL && op == OP_sign) return call_error(emit, op, &args[0], "a number", span);
     if (t.dtype == TY_BOOL) t.dtype = TY_I8;
     return promoted(emit, op, t, n, args, span);
 }

@@ -240,9 +240,9 @@ void emit_reduce_close(struct emit *e, const struct kernel_reduction *reduction,
 /* VAR: the state (count, mean, M2) of a block from its count, mean and M2. */
 void emit_reduce_moments(struct emit *e, enum dtype operand, LLVMValueRef count, LLVMValueRef mean, LLVMValueRef m2,
                          LLVMValueRef *state);
-/* VAR: the block's mean, f64, from STAGE_LANES' (sum, count). */
+/* VAR: the block's mean, in the operand's type, from STAGE_LANES' (sum, count). */
 LLVMValueRef emit_reduce_mean(struct emit *e, enum dtype operand, LLVMValueRef *state);
-/* VAR: the second pass: sum + (x - mean)^2 where `counts`, in x's type; `mean` is f64. */
+/* VAR: the second pass: sum + (x - mean)^2 where `counts`. */
 LLVMValueRef emit_reduce_deviation(struct emit *e, LLVMValueRef sum, LLVMValueRef x, LLVMValueRef mean, LLVMValueRef counts);
 /* Element type of reduction r's operand. */
 enum dtype emit_reduce_operand(const struct ir_kernel *kernel, int r);

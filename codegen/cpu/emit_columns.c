@@ -75,7 +75,7 @@ static void columns_prepare(struct emit *e, struct columns_work *work) {
         if (r->reduction->op != REDUCE_VAR) continue;
         r->x = emit_alloca(e, emit_element(e, r->operand), COLUMNS_RUN * work->tile, 64);
         r->flags = emit_alloca(e, e->i8, COLUMNS_RUN * work->tile, 64);
-        r->mean = emit_alloca(e, e->f64, work->tile, 64);
+        r->mean = emit_alloca(e, emit_element(e, r->operand), work->tile, 64);
         r->second = emit_alloca(e, emit_element(e, r->operand), work->tile, 64);
     }
 }
@@ -140,7 +140,7 @@ static void columns_second_pass(struct emit *e, struct columns_work *work, struc
     LLVMValueRef state[REDUCE_PARTS], zero[REDUCE_PARTS];
     emit_reduce_identity(e, r->reduction, r->operand, STAGE_SECOND, e->width, zero);
     for (int p = 0; p < r->n_parts; p++) state[p] = columns_load(e, r->types[p], r->lanes[p], each.i);
-    columns_store(e, TY_F64, emit_reduce_mean(e, r->operand, state), r->mean, each.i);
+    columns_store(e, r->operand, emit_reduce_mean(e, r->operand, state), r->mean, each.i);
     columns_store(e, r->operand, zero[0], r->second, each.i);
     emit_loop_end(e, &each, e->width);
 
@@ -148,7 +148,7 @@ static void columns_second_pass(struct emit *e, struct columns_work *work, struc
     LLVMValueRef first = LLVMBuildMul(e->builder, row.i, emit_i64(e, work->tile), "");
     each = columns_each(e, work);
     LLVMValueRef element = LLVMBuildAdd(e->builder, first, each.i, "");
-    LLVMValueRef sum = columns_load(e, r->operand, r->second, each.i), mean = columns_load(e, TY_F64, r->mean, each.i);
+    LLVMValueRef sum = columns_load(e, r->operand, r->second, each.i), mean = columns_load(e, r->operand, r->mean, each.i);
     sum = emit_reduce_deviation(e, sum, columns_load(e, r->operand, r->x, element), mean,
                                 columns_load(e, TY_BOOL, r->flags, element));
     columns_store(e, r->operand, sum, r->second, each.i);
@@ -166,7 +166,7 @@ static void columns_close(struct emit *e, struct columns_work *work, LLVMValueRe
         LLVMValueRef state[REDUCE_PARTS];
         for (int p = 0; p < r->n_parts; p++) state[p] = columns_load(e, r->types[p], r->lanes[p], each.i);
         if (r->reduction->op == REDUCE_VAR)
-            emit_reduce_moments(e, r->operand, state[1], columns_load(e, TY_F64, r->mean, each.i),
+            emit_reduce_moments(e, r->operand, state[1], columns_load(e, r->operand, r->mean, each.i),
                                 columns_load(e, r->operand, r->second, each.i), state);
         else emit_reduce_close(e, r->reduction, r->operand, state, first, false);
         for (int p = 0; p < r->n_state; p++) columns_store(e, r->state_types[p], state[p], r->state[p], each.i);

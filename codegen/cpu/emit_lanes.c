@@ -124,6 +124,9 @@ static void lanes_place(struct emit *e, struct lanes_work *work, LLVMValueRef p,
 static void lanes_vector(struct emit *e, struct lanes_work *work, LLVMValueRef start, LLVMValueRef at, LLVMValueRef count,
                          LLVMValueRef *states) {
     LLVMValueRef p = LLVMBuildAdd(e->builder, start, at, "");
+    /* arg*: positions are those of virtual vectors; a lane's own number among all `lanes` is added when lanes close. */
+    LLVMValueRef place = LLVMBuildAnd(e->builder, at, emit_i64(e, -(int64_t)work->lanes), "");
+    place = LLVMBuildAdd(e->builder, start, place, "");
     lanes_place(e, work, p, count);
     emit_region_begin(e, work->facts, &work->values, true);
     emit_region(e, &e->kernel->body);
@@ -137,7 +140,7 @@ static void lanes_vector(struct emit *e, struct lanes_work *work, LLVMValueRef s
             lanes_store(e, r->operand, x, r->x, at);
             lanes_store(e, TY_BOOL, flag, r->flags, at);
         }
-        emit_reduce_step(e, r->reduction, r->operand, &states[i * REDUCE_PARTS], x, flag, p, e->mask);
+        emit_reduce_step(e, r->reduction, r->operand, &states[i * REDUCE_PARTS], x, flag, place, e->mask);
     }
     if (work->across) lanes_digits_advance(e, work);
     e->mask = e->chunk_mask = e->count = NULL;

@@ -208,13 +208,11 @@ void emit_reduce_close(struct emit *e, const struct kernel_reduction *reduction,
 }
 
 LLVMValueRef emit_reduce_mean(struct emit *e, enum dtype operand, LLVMValueRef *state) {
-    LLVMValueRef sum = emit_convert(e, operand, TY_F64, state[0]);
-    return LLVMBuildFDiv(e->builder, sum, emit_convert(e, TY_I32, TY_F64, state[1]), "");
+    LLVMValueRef count = emit_convert(e, TY_I32, operand, state[1]);
+    return LLVMBuildFDiv(e->builder, state[0], count, "");
 }
 
 LLVMValueRef emit_reduce_deviation(struct emit *e, LLVMValueRef sum, LLVMValueRef x, LLVMValueRef mean, LLVMValueRef counts) {
-    bool narrow = emit_scalar_of(LLVMTypeOf(x)) == e->f32;
-    if (narrow) mean = LLVMBuildFPTrunc(e->builder, mean, LLVMTypeOf(x), "");
     LLVMValueRef d = LLVMBuildFSub(e->builder, x, mean, "");
     LLVMValueRef square = LLVMBuildFMul(e->builder, d, d, "");
     return LLVMBuildFAdd(e->builder, sum, emit_select(e, counts, square, emit_real(LLVMTypeOf(x), -0.0)), "");
@@ -225,7 +223,7 @@ void emit_reduce_moments(struct emit *e, enum dtype operand, LLVMValueRef count,
     LLVMTypeRef type = emit_like(count, e->f64);
     LLVMValueRef none = LLVMBuildICmp(e->builder, LLVMIntEQ, count, LLVMConstNull(LLVMTypeOf(count)), "");
     state[0] = emit_convert(e, TY_I32, TY_F64, count);
-    state[1] = emit_select(e, none, LLVMConstNull(type), mean);
+    state[1] = emit_select(e, none, LLVMConstNull(type), emit_convert(e, operand, TY_F64, mean));
     state[2] = emit_select(e, none, LLVMConstNull(type), emit_convert(e, operand, TY_F64, m2));
 }
 

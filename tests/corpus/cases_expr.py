@@ -142,9 +142,10 @@ def promotion():
             ("u * 1.5", dict(u=u)), ("x * pi", dict(x=x)), ("where(x > 0, nan, x)", dict(x=x)), ("1 / x", dict(x=x)),
             ("u / 2", dict(u=u)), ("x + 1", dict(x=x)), ("x * s", dict(x=x, s=np.float64(2.5))),
             ("x * s", dict(x=x, s=np.float32(2.5))), ("u + s", dict(u=u, s=np.int64(3))), ("2 * (3 + 4.5) * x", dict(x=x)),
-            ("x * x.shape[0]", dict(x=x)), ("u // 2", dict(u=u)), ("u % 7", dict(u=u)), ("2 ** u", dict(u=ints("u8", 1, 7, 8))),
+            ("u // 2", dict(u=u)), ("u % 7", dict(u=u)), ("2 ** u", dict(u=ints("u8", 1, 7, 8))),
             ("x / 3 / 7", dict(x=x)), ("(1 / 3) * x", dict(x=x)), ("(2 + 3) // 2 * u", dict(u=u)), ("x + e", dict(x=x))]):
         auto(f"weak_{i}", text, **names)
+    case("weak_size", "x * x.shape[0]", {"x": x}, x * np.float32(3))
     case("weak_through_a_name", "k = 2.5\nx * k", {"x": x}, x * np.float32(2.5))
     case("weak_through_an_argument", "fn scale(v, k) = v * k\nscale(x, 0.1)", {"x": x}, x * np.float32(0.1))
     case("weak_expression_is_f64_first", "k = 1 / 3\nx * k", {"x": x}, x * np.float32(1 / 3))

@@ -6,8 +6,8 @@
 #
 #   N LINE KIND SECTION NAME
 #
-# LINE is that of the opening fence; KIND is the first word after it; NAME the second, or `-`; SECTION counts headings, so
-# that what belongs together can be found. A block that `<!-- not run: why -->` precedes has the kind `skip`.
+# LINE is that of the opening fence; KIND is the first word after it; NAME the second, or `-`; SECTION counts headings,
+# so that what belongs together can be found. A block that `<!-- not run: why -->` precedes has the kind `skip`.
 BEGIN { n = 0; section = 0; inside = 0; skip = 0 }
 
 /^```/ {

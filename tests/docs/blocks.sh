@@ -1,15 +1,15 @@
 #!/bin/sh
-# blocks.sh DOCUMENT SCRATCH SOURCE BUILD WEFT LIBRARY CC [FLAGS…]: runs every fenced block of a Markdown file, in order, and compares
-# what each prints, errors included, with the `text` block after it. A block without one must print nothing. UPDATE_SNAPSHOTS=1
-# rewrites the text blocks. Everything runs in one folder, in which `examples`, `include` and `build/release` are what they are in
-# the repository, with `weft` and `cc` on the PATH.
+# blocks.sh DOCUMENT SCRATCH SOURCE BUILD WEFT LIBRARY CC [FLAGS…]: runs every fenced block of a Markdown file, in order,
+# and compares what each prints, errors included, with the `text` block after it. A block without one must print nothing.
+# UPDATE_SNAPSHOTS=1 rewrites the text blocks. Everything runs in one folder, in which `examples`, `include` and
+# `build/release` are what they are in the repository, with `weft` and `cc` on the PATH.
 #
 #   ```sh            run by sh
 #   ```weft          typed into a session
 #   ```weft x.weft   written to the file x.weft
 #   ```cmake NAME    written to the file NAME
-#   ```c             a program, if it has a `main`. Otherwise a piece of one: the pieces under a heading are joined, after the
-#                    block ```c prelude and before the end of `main`.
+#   ```c             a program, if it has a `main`. Otherwise a piece of one: the pieces under a heading are joined, after
+#                    the block ```c prelude and before the end of `main`.
 #   ```c NAME.c      a program that is also written to the file NAME.c
 #   ```text          what was printed
 #
@@ -42,8 +42,8 @@ awk -v out="$scratch" -f "$here/blocks.awk" "$document"
 
 # Compiles and runs the program $1; what it prints goes to `got`.
 run_c() {
-    if cc -std=gnu11 -Wall -Wextra -Werror -I "$source/include" "$1" -o "$scratch/program" -L "$(dirname "$library")" -lweft \
-        -Wl,-rpath,"$(dirname "$library")" -pthread -lm >"$scratch/got" 2>&1; then
+    if cc -std=gnu11 -Wall -Wextra -Werror -I "$source/include" "$1" -o "$scratch/program" \
+        -L "$(dirname "$library")" -lweft -Wl,-rpath,"$(dirname "$library")" -pthread -lm >"$scratch/got" 2>&1; then
         "$scratch/program" >"$scratch/got" 2>&1 || echo "(exit status $?)" >>"$scratch/got"
     fi
 }
@@ -120,7 +120,7 @@ while read -r n line kind section name <&3; do
 done 3<"$scratch/list"
 nothing_left
 
-sed -n 's/](\([^)]*\))/\n\1\n/gp' "$document" | grep -E '^[A-Za-z0-9_./-]+(#.*)?$' | sed 's/#.*//' | grep '[./]' | sort -u |
+sed -n 's/](\([^)]*\))/\n\1\n/gp' "$document" | grep -E '^[A-Za-z0-9_./-]+(#.*)?$' | sed 's/#.*//' | sort -u |
     while read -r link; do
         [ -e "$(dirname "$document")/$link" ] || echo "$shown: a link leads nowhere: $link"
     done >"$scratch/links"

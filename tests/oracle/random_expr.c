@@ -267,6 +267,12 @@ struct piece gen_exact(struct gen *g, enum dtype type, const struct shape *to) {
     struct piece made = gen_expr(g, type, to);
     if (shape_same(&made.shape, to)) return made;
     const char *dims = "";
-    for (int d = 0; d < to->rank; d++) dims = gen_text(g, "%s, %lld", dims, (long long)to->dim[d]);
+    bool ones = false;
+    for (int d = 0; d < to->rank; d++) {
+        dims = gen_text(g, "%s, %lld", dims, (long long)to->dim[d]);
+        ones = ones || to->dim[d] == 1;
+    }
+    /* A size that is only known to be 1 when it is bound may not be broadcast to a literal 1. */
+    if (ones) return (struct piece){gen_text(g, "where(full(true%s), %s, %s(0))", dims, made.text, dtype_name(type)), type, *to};
     return (struct piece){gen_text(g, "broadcast_to(%s%s)", made.text, dims), type, *to};
 }

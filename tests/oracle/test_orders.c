@@ -16,11 +16,15 @@ static struct arena arena;
 static union scalar list[MOST];
 static bool flags[MOST];
 
+static void clear(void) {
+    memset(list, 0, sizeof list);
+    for (int i = 0; i < MOST; i++) flags[i] = true;
+}
+
 static int set_up(void **state) {
     (void)state;
     arena_init(&arena, &mem);
-    memset(list, 0, sizeof list);
-    for (int i = 0; i < MOST; i++) flags[i] = true;
+    clear();
     return 0;
 }
 
@@ -38,10 +42,10 @@ static void test_lanes(void **state) {
     (void)state;
     list[0].f64 = BIG, list[32].f64 = 1, list[64].f64 = -BIG;
     assert_true(sum64(65, false) == 0);
-    set_up(NULL);
+    clear();
     list[0].f64 = BIG, list[1].f64 = 1, list[2].f64 = -BIG;
     assert_true(sum64(3, false) == 1);
-    set_up(NULL);
+    clear();
     list[0].f64 = BIG, list[16].f64 = 1, list[2].f64 = -BIG; /* 0 with 16 before 0 with 2 */
     assert_true(sum64(17, false) == 0);
 }
@@ -50,10 +54,10 @@ static void test_lanes_f32(void **state) {
     (void)state;
     list[0].f32 = BIG_F, list[64].f32 = 1, list[128].f32 = -BIG_F; /* one lane of 64 */
     assert_true(sum32(129, false) == 0);
-    set_up(NULL);
+    clear();
     list[0].f32 = BIG_F, list[32].f32 = 1, list[1].f32 = -BIG_F; /* the first halving joins 0 and 32 */
     assert_true(sum32(33, false) == 0);
-    set_up(NULL);
+    clear();
     list[0].f32 = BIG_F, list[1].f32 = 1, list[32].f32 = -BIG_F;
     assert_true(sum32(33, false) == 1);
 }
@@ -64,14 +68,14 @@ static void test_runs(void **state) {
     const int run = 32 * 16;
     list[0].f64 = BIG, list[run].f64 = -BIG, list[2 * run].f64 = 1;
     assert_true(sum64(2048, false) == 1);
-    set_up(NULL);
+    clear();
     list[0].f64 = BIG, list[2 * run].f64 = 1, list[3 * run].f64 = 1;
     list[run].f64 = 0;
     assert_true(sum64(2048, false) == BIG);
-    set_up(NULL); /* (BIG + 0) + (1 + -BIG): the 1 is gone */
+    clear(); /* (BIG + 0) + (1 + -BIG): the 1 is gone */
     list[0].f64 = BIG, list[2 * run].f64 = 1, list[3 * run].f64 = -BIG;
     assert_true(sum64(2048, false) == 0);
-    set_up(NULL); /* a run is a chain: vectors 0 .. 15 of one lane, vector 16 is the next run */
+    clear(); /* a run is a chain: vectors 0 .. 15 of one lane, vector 16 is the next run */
     list[0].f64 = BIG, list[15 * 32].f64 = -BIG, list[run].f64 = 1;
     assert_true(sum64(2048, false) == 1);
 }
@@ -81,15 +85,15 @@ static void test_blocks(void **state) {
     (void)state;
     list[0].f64 = BIG, list[2048].f64 = -BIG, list[4096].f64 = 1;
     assert_true(sum64(4097, false) == 1);
-    set_up(NULL);
+    clear();
     list[0].f64 = BIG, list[2048].f64 = 1, list[4096].f64 = -BIG;
     assert_true(sum64(4097, false) == 0);
-    set_up(NULL); /* five: ((b0 + b1) + (b2 + b3)) + b4 */
+    clear(); /* five: ((b0 + b1) + (b2 + b3)) + b4 */
     list[0].f64 = BIG, list[2 * 2048].f64 = 1, list[3 * 2048].f64 = -1, list[4 * 2048].f64 = -BIG;
     assert_true(sum64(5 * 2048, false) == 0);
     list[3 * 2048].f64 = -BIG, list[4 * 2048].f64 = 1;
     assert_true(sum64(5 * 2048, false) == 1);
-    set_up(NULL); /* f32 blocks are twice as long */
+    clear(); /* f32 blocks are twice as long */
     list[0].f32 = BIG_F, list[2048].f32 = 1, list[4096].f32 = -BIG_F;
     assert_true(sum32(4097, false) == 0);
 }
@@ -99,13 +103,13 @@ static void test_columns(void **state) {
     (void)state;
     list[0].f64 = BIG, list[1].f64 = 1, list[2].f64 = -BIG, list[3].f64 = 1;
     assert_true(sum64(4, true) == 1);
-    set_up(NULL);
+    clear();
     list[0].f64 = BIG, list[63].f64 = -BIG, list[64].f64 = 1;
     assert_true(sum64(65, true) == 1);
-    set_up(NULL);
+    clear();
     list[0].f64 = BIG, list[64].f64 = -BIG, list[128].f64 = 1;
     assert_true(sum64(129, true) == 1);
-    set_up(NULL); /* (c0 + c1) + (c2 + c3) */
+    clear(); /* (c0 + c1) + (c2 + c3) */
     list[0].f64 = BIG, list[128].f64 = 1, list[192].f64 = -BIG;
     assert_true(sum64(256, true) == 0);
 }
@@ -158,11 +162,11 @@ static void test_variance(void **state) {
     assert_true(m2(TY_F64, 3) == 0.5);
     flags[0] = flags[1] = false;
     assert_true(m2(TY_F64, 3) == 0);
-    set_up(NULL);
+    clear();
     list[0].f32 = 1, list[1].f32 = 0; /* mean of three in f32: 0x1.555556p-2 */
     float mean = 1.0f / 3, a = 1 - mean, b = mean;
     assert_true(m2(TY_F32, 3) == (double)(a * a + (b * b + b * b)));
-    set_up(NULL); /* 2048 zeros, 1024 threes: between the blocks 9 * (2048 * 1024 / 3072) */
+    clear(); /* 2048 zeros, 1024 threes: between the blocks 9 * (2048 * 1024 / 3072) */
     for (int i = 2048; i < 3072; i++) list[i].f64 = 3;
     assert_true(m2(TY_F64, 3072) == 9.0 * (2048.0 * 1024.0 / 3072.0));
     for (int i = 0; i < 2048; i++) flags[i] = false; /* a block in which nothing counts leaves the other as it is */

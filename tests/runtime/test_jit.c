@@ -228,7 +228,8 @@ static void test_cancel(void **state) {
         jit_call_options options = {.cancel = &cancel};
         jit_error error = {0};
         DLTensor *out[1] = {i < 2 ? jit_array(y, JIT_F64, 100) : jit_scalar_f64(y)};
-        assert_int_equal(jit_call_with(f, (const DLTensor *[]){jit_array(x, JIT_F64, 100)}, 1, out, 1, &options, &error), JIT_CANCELLED);
+        jit_status status = jit_call_with(f, (const DLTensor *[]){jit_array(x, JIT_F64, 100)}, 1, out, 1, &options, &error);
+        if (status != JIT_CANCELLED) fail_msg("%s: %s", endless[i], error.message);
         pthread_join(thread, NULL);
         jit_function_free(f);
     }
