@@ -77,19 +77,21 @@ jit_scalar_fn *jit_scalar_function(jit_function *function, const char *signature
         error_set(error, JIT_ARGUMENT, "%s", function ? "the signature is not of the form f64(f64,f64)" : "the function is NULL");
         return NULL;
     }
-    const struct frontend_program *program = function->program;
-    struct plan_entry *entry = atomic_load(&function->entries);
-    while (entry && entry->next) entry = entry->next; /* the first made: that of the declared types */
-    const struct plan_launch *launch = program->typed && entry ? only_launch(entry->plan) : NULL;
-    if (!launch) {
-        error_set(error, JIT_TYPE, "only a program that is one ufunc of typed scalars with one result has a function pointer");
+    bool same = n == function->program->n_inputs && (result == TY_F32 || result == TY_F64);
+    struct frontend_binding bindings[CPU_SCALAR_PARAMETERS] = {0};
+    for (int i = 0; i < n && same; i++) {
+        bindings[i].type = parameters[i];
+        same = parameters[i] == result && function->program->inputs[i].rank <= 0;
+    }
+    if (!same) {
+        error_set(error, JIT_TYPE, "the program is not of type %s (all of f64 or all of f32, one for each input)", signature);
         return NULL;
     }
-    bool same = n == program->n_inputs && (result == TY_F32 || result == TY_F64) &&
-                entry->plan->slots[entry->plan->output_slots[0]].type == result;
-    for (int i = 0; i < n && same; i++) same = parameters[i] == result && program->inputs[i].type == result && program->inputs[i].rank == 0;
-    if (!same) {
-        error_set(error, JIT_TYPE, "the program is not of type %s (all of f64 or all of f32)", signature);
+    struct plan_entry *entry = entry_get(function, bindings, error);
+    if (!entry) return NULL;
+    const struct plan_launch *launch = only_launch(entry->plan);
+    if (!launch || entry->plan->slots[entry->plan->output_slots[0]].type != result) {
+        error_set(error, JIT_TYPE, "only a program that is one ufunc of scalars with one result has a function pointer, and its type must be %s", signature);
         return NULL;
     }
     int parameter_of[CPU_SCALAR_PARAMETERS + 1 + CPU_SCALAR_PARAMETERS];

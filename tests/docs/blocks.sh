@@ -120,10 +120,19 @@ while read -r n line kind section name <&3; do
 done 3<"$scratch/list"
 nothing_left
 
-sed -n 's/](\([^)]*\))/\n\1\n/gp' "$document" | grep -E '^[A-Za-z0-9_./-]+(#.*)?$' | sed 's/#.*//' | sort -u |
-    while read -r link; do
-        [ -e "$(dirname "$document")/$link" ] || echo "$shown: a link leads nowhere: $link"
-    done >"$scratch/links"
+# The anchors of a page, as its host makes them from the headings.
+anchors() {
+    grep '^#' "$1" | tr 'A-Z ' 'a-z-' | sed 's/^#*-//; s/[^a-z0-9_-]//g'
+}
+grep -oE '\]\([^) ]+\)' "$document" | sed 's/^..//; s/)$//' | grep -v : | sort -u | while read -r link; do
+    file=$(dirname "$document")/${link%%#*}
+    [ "${link%%#*}" ] || file=$document
+    if [ ! -e "$file" ]; then
+        echo "$shown: a link leads nowhere: $link"
+    elif [ "$link" != "${link#*#}" ] && ! anchors "$file" | grep -qxF -e "${link#*#}"; then
+        echo "$shown: the page has no such heading: $link"
+    fi
+done >"$scratch/links"
 if [ -s "$scratch/links" ]; then
     cat "$scratch/links"
     failed=1

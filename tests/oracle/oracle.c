@@ -244,10 +244,13 @@ enum oracle_verdict oracle_check(struct oracle *oracle, const char *source, cons
                                  size_t size) {
     enum oracle_verdict verdict = ORACLE_SAME;
     struct reference r = {.oracle = oracle, .source = source, .inputs = inputs, .n_inputs = n, .why = why, .size = size};
+    bool began = false;
     for (int set = 0; set < oracle->n && verdict != ORACLE_DIFFERENT; set++) {
+        if (oracle->skip >> set & 1) continue;
         /* Elementary functions differ between instruction sets, nothing else does. */
-        if (set == 0 || r.uses_math) {
-            if (set > 0) arena_free(&r.arena);
+        if (!began || r.uses_math) {
+            if (began) arena_free(&r.arena);
+            began = true;
             r.engine = oracle->context[set]->engine;
             reference_begin(&r);
         }

@@ -17,6 +17,7 @@ struct oracle {
     const char *isa[ORACLE_SETS];
     int n;
     int ulp;
+    unsigned skip; /* bit i: instruction set i is left out for now */
 };
 
 struct oracle_input {

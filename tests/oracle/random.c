@@ -80,7 +80,7 @@ static void make_input(struct maker *m, const struct shape *shape) {
     for (int d = 0; d < shape->rank; d++) dims = gen_text(g, "%s%s", dims, d ? ", :" : ":");
     const char *type = dtype_name(input->type);
     add(m, shape->rank == 0 ? gen_text(g, "param %s: %s", name, type)
-           : gen_chance(g, 20) ? gen_text(g, "param %s: [%s]", name, dims)
+           : gen_chance(g, 70) ? gen_text(g, "param %s: [%s]", name, dims)
                                : gen_text(g, "param %s: %s[%s]", name, type, dims));
     define(m, (struct piece){name, input->type, *shape});
 }
@@ -117,7 +117,7 @@ static const struct shape *some_shape(struct gen *g) { return &g->shapes[gen_bel
 
 static void assign(struct maker *m) {
     struct gen *g = &m->g;
-    g->budget = 2 + gen_below(g, 14);
+    g->budget = 2 + gen_below(g, 11);
     struct piece made = gen_expr(g, gen_type(g), some_shape(g));
     const char *name = fresh(m);
     add(m, gen_text(g, "%s = %s", name, made.text));
@@ -223,7 +223,7 @@ void random_program_make(struct arena *arena, uint64_t seed, struct random_progr
     for (int i = 0; i < inputs; i++) make_input(&m, some_shape(g));
     int first = program->n_statements;
     for (int i = gen_below(g, 3); i > 0; i--) add(&m, gen_ufunc(g));
-    for (int i = 2 + gen_below(g, 7); i > 0 && !is_full(&m); i--) {
+    for (int i = 1 + gen_below(g, 6); i > 0 && !is_full(&m); i--) {
         switch (gen_below(g, 12)) {
         case 0: swap(&m); break;
         case 1: branch(&m); break;
