@@ -17,7 +17,7 @@ enum { N = 10000000, SIDE = 4096, PIXELS = 1024, ROUNDS = 7 };
 static double *x, *y, *out;
 static float *image, *out32;
 static int64_t counts[PIXELS * PIXELS];
-static int32_t counts32[PIXELS * PIXELS];
+static volatile int32_t counts32[PIXELS * PIXELS]; /* volatile: or the compiler would drop the whole loop */
 
 static double now(void) {
     struct timespec t;
@@ -205,6 +205,8 @@ static void measure(void *argument) {
             fprintf(stderr, "%s: %s\n", micro->name, strbuf_text(&why));
             continue;
         }
+        body_number(&kernel->body);
+        body_number(&kernel->epilogue);
         enum access_class access[] = {ACCESS_UNIT, ACCESS_UNIT, ACCESS_UNIT};
         struct cpu_variant variant = {.access = access, .nontemporal = micro->nontemporal, .single_row = !micro->extents[1] || kernel->kind == KERNEL_COLUMNS};
         struct kernel_code code = {0};

@@ -6,7 +6,7 @@
 enum {
     MAX_WALKS = 60,          /* each raises a join; only programs made for it need more than three */
     DEFAULT_NODES = 200000,  /* limits.graph_nodes */
-    WORK_PER_NODE = 20,      /* expressions walked, for programs that make no nodes */
+    WORK_PER_NODE = 4,       /* expressions in inlined calls, for calls that multiply without making nodes */
     MAX_NESTING = 800,       /* of expressions and blocks on the C stack, inlined ones included */
 };
 
@@ -18,7 +18,7 @@ bool array_budget(struct array *a, struct span span) {
     int limit = elab->program->options->limits.graph_nodes;
     if (limit <= 0) limit = DEFAULT_NODES;
     elab->n_nodes = a->closed_nodes + (a->graph ? a->graph->n_nodes : 0);
-    if (elab->n_nodes <= limit && ++a->work <= (int64_t)limit * WORK_PER_NODE && a->nesting < MAX_NESTING) return true;
+    if (elab->n_nodes <= limit && a->work <= (int64_t)limit * WORK_PER_NODE && a->nesting < MAX_NESTING) return true;
     elab->out_of_budget = true;
     if (a->nesting >= MAX_NESTING)
         diag_add(a->diags, DIAG_LIMIT, span, "the program is nested too deeply here, functions called included");
@@ -77,7 +77,8 @@ static void fill_result(struct array *a, int k, const struct value *value, struc
 void array_return(struct array *a, int n, const struct value *values, struct span span) {
     struct array_scope *scope = a->scope;
     int expected = scope->function ? scope->names->n_results : a->elab->program->n_outputs;
-    if (n == 1 && expected != 1 && values[0].kind == VALUE_TUPLE) {
+    bool flat = expected != 1 || !scope->function; /* a program's results are no tuples */
+    if (n == 1 && flat && values[0].kind == VALUE_TUPLE) {
         n = values[0].n_items;
         values = values[0].items;
     }
@@ -234,7 +235,6 @@ static void set_outputs(struct array *a, struct span span) {
     for (int i = 0; i < program->n_outputs; i++) {
         if (a->top->straight) {
             struct value *v = &a->top->values[i];
-            if (v->kind == VALUE_TUPLE) *v = array_stack(a, v->n_items, v->items, v->span); /* x.shape */
             if (v->kind != VALUE_NUMBER && v->kind != VALUE_ERROR)
                 diag_add(a->diags, DIAG_TYPE, v->span, "an output must be a number or an array, and `%s` is %s",
                          array_quote(a, v->span), value_type_text(a->arena, v));

@@ -135,7 +135,7 @@ struct array {
     bool changed; /* a join turned out too low */
     int nesting;  /* of expressions and blocks being walked */
     int closed_nodes;
-    int64_t work;
+    int64_t work; /* expressions in all the calls that were inlined */
     bool elementwise; /* a formula that must stay elementwise */
 };
 
@@ -251,8 +251,8 @@ struct value array_binary(struct array *a, enum ast_op op, struct value left, st
 struct value array_condition(struct array *a, const struct ast_expr *e, const char *what);
 bool array_is_number(struct array *a, const struct value *v, const char *what);
 struct value array_literal(struct array *a, const struct ast_expr *e);
-/* Scalars as an array of rank 1. */
-struct value array_stack(struct array *a, int n, const struct value *values, struct span span);
+/* True if the elements of weak literals among the operands are values of the type that they take; else reported. */
+bool array_literals_fit(struct array *a, int n, const struct value *values);
 struct value array_index(struct array *a, const struct ast_expr *e, const struct value *base);
 struct value array_conditional(struct array *a, const struct ast_expr *e);
 struct value array_lazy_logical(struct array *a, const struct ast_expr *e, const struct value *left);

@@ -80,6 +80,7 @@ struct value array_inline(struct array *a, const struct ast_function *function, 
         if (arguments[i].kind == VALUE_ERROR) return value_error(span);
     if (a->elab->depth >= MAX_DEPTH)
         return array_error(a, DIAG_LIMIT, span, "functions call each other more than %d deep here", MAX_DEPTH);
+    a->work += function->end_id - function->first_id + 1;
     const struct resolve_scope *names = &a->resolve->functions[function->index];
     struct array_context *context =
         array_context_get(a, a->scope->context, call_id, names, names->n_results > 0 ? names->n_results : 0, n, arguments);
@@ -126,6 +127,9 @@ static struct value call_operation(struct array *a, enum op op, const struct arr
     const char *what = arena_printf(a->arena, "`%s`", call->name);
     for (int i = 0; i < call->n; i++)
         if (!array_is_number(a, &call->arguments[i], what)) return value_error(call->span);
+    bool promotes = op_info[op].rule != RULE_COMPARE && op != OP_ldexp;
+    int first = op == OP_select ? 1 : 0; /* the condition has a type of its own */
+    if (promotes && !array_literals_fit(a, call->n - first, call->arguments + first)) return value_error(call->span);
     if (!array_align(a, call->n, call->arguments, call->span)) return value_error(call->span);
     struct value v = elementwise_call(&a->emit, op, call->n, call->arguments, call->span);
     v.span = call->span;

@@ -136,6 +136,8 @@ struct value array_binary(struct array *a, enum ast_op op, struct value left, st
         /* Sizes saturate where i64 wraps: a product is also kept as a number, and what is made of it. */
         if (op != AST_MUL && !left.node && !right.node) return array_from_size(a, size, span);
     }
+    bool compares = op >= AST_EQ && op <= AST_GE;
+    if (!compares && !array_literals_fit(a, 2, pair)) return value_error(span);
     if (left.kind == VALUE_NUMBER && right.kind == VALUE_NUMBER && !array_align(a, 2, pair, span)) return value_error(span);
     struct value v = elementwise_binary(&a->emit, op, &pair[0], &pair[1], span);
     v.span = span;

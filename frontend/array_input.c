@@ -99,11 +99,24 @@ static struct value declared_array(struct array *a, struct array_scope *scope, c
     return result;
 }
 
+/* After an error the sizes that the type would have named are errors too, which say nothing more. */
+static void spoil_sizes(struct array_scope *scope, const struct ast_type *type, struct span span) {
+    for (int d = 0; d < type->n_dims; d++) {
+        int variable = type->dims[d].kind == AST_DIM_NAME ? resolve_variable(scope->names, type->dims[d].name) : -1;
+        if (variable < 0 || scope->variables[variable].set) continue;
+        scope->variables[variable].set = true;
+        scope->variables[variable].value = value_error(span);
+    }
+}
+
 struct value array_declared(struct array *a, struct array_scope *scope, const struct ast_type *type,
                             const struct value *v, const char *name, struct span span) {
-    if (v->kind == VALUE_ERROR) return *v;
-    if (v->kind != VALUE_NUMBER) return wrong_type(a, type, v, name, DIAG_TYPE, span);
-    return type->is_array ? declared_array(a, scope, type, v, name, span) : declared_scalar(a, type, v, name, span);
+    struct value result = *v;
+    if (v->kind != VALUE_NUMBER && v->kind != VALUE_ERROR) result = wrong_type(a, type, v, name, DIAG_TYPE, span);
+    else if (v->kind == VALUE_NUMBER)
+        result = type->is_array ? declared_array(a, scope, type, v, name, span) : declared_scalar(a, type, v, name, span);
+    if (result.kind == VALUE_ERROR) spoil_sizes(scope, type, span);
+    return result;
 }
 
 /* --- inputs ------------------------------------------------------------------------------------------------------- */

@@ -3,6 +3,7 @@
  */
 #include "frontend/array.h"
 
+#include <math.h>
 #include <string.h>
 
 enum {
@@ -38,8 +39,9 @@ static void literal_error(struct literal *x, enum diag_code code, struct span sp
     x->failed = true;
 }
 
-static void add_value(struct literal *x, struct value v) {
+static void add_leaf(struct literal *x, const struct ast_expr *e) {
     struct array *a = x->a;
+    struct value v = array_expr(a, e);
     struct leaf leaf = {.type = v.type, .computed = -1};
     if (v.kind == VALUE_ERROR || !array_is_number(a, &v, "an array literal")) {
         x->failed = true;
@@ -71,7 +73,7 @@ static void add_rows(struct literal *x, const struct ast_expr *e, int depth) {
     if (x->failed) return;
     if (depth == x->rank) {
         if (e->kind == AST_ARRAY) literal_error(x, DIAG_SHAPE, e->span, "an array literal must be rectangular: this is a row, and others here are no rows");
-        else add_value(x, array_expr(x->a, e));
+        else add_leaf(x, e);
         return;
     }
     if (e->kind != AST_ARRAY) {
@@ -206,9 +208,49 @@ struct value array_literal(struct array *a, const struct ast_expr *e) {
     return x.n_computed ? computed_literal(&x, e->span) : constant_literal(&x, e->span);
 }
 
-struct value array_stack(struct array *a, int n, const struct value *values, struct span span) {
-    struct literal x = {.a = a, .rank = 1, .shape = {n}, .most = DEFAULT_LITERAL_BYTES, .type = {n ? TY_NONE : TY_I64, STRONG, 0}};
-    for (int i = 0; i < n; i++) add_value(&x, values[i]);
-    if (x.failed) return value_error(span);
-    return x.n_computed ? computed_literal(&x, span) : constant_literal(&x, span);
+/* --- weak literals meeting a type ------------------------------------------------------------------------------------ */
+
+static const struct plan_literal *literal_of(struct array *a, const struct graph_node *node) {
+    if (node && node->op == OP_view) node = node->args[0];
+    return node && node->op == OP_literal ? &a->plan->literals[node->imm.i] : NULL;
+}
+
+static int64_t literal_count(const struct plan_literal *literal) {
+    int64_t count = 1;
+    for (int d = 0; d < literal->rank; d++) count *= literal->shape[d];
+    return count;
+}
+
+static bool fits(struct array *a, const struct value *v, enum dtype dtype) {
+    const struct plan_literal *literal = literal_of(a, v->node);
+    int64_t count = literal ? literal_count(literal) : 0;
+    for (int64_t i = 0; i < count; i++) {
+        if (literal->type == TY_I64) {
+            int64_t element = ((const int64_t *)literal->data)[i];
+            uint64_t magnitude = element < 0 ? -(uint64_t)element : (uint64_t)element;
+            if (dtype_is_float(dtype) || dtype_holds_int(dtype, element < 0, magnitude)) continue;
+            diag_add(a->diags, DIAG_TYPE, v->span, "%lld in `%s` does not fit in %s", (long long)element,
+                     array_quote(a, v->span), dtype_name(dtype));
+            return false;
+        }
+        double element = ((const double *)literal->data)[i];
+        if (dtype != TY_F32 || !isfinite(element) || isfinite((float)element)) continue;
+        diag_add(a->diags, DIAG_TYPE, v->span, "%g in `%s` does not fit in f32", element, array_quote(a, v->span));
+        return false;
+    }
+    return true;
+}
+
+bool array_literals_fit(struct array *a, int n, const struct value *values) {
+    struct type type = {TY_NONE, STRONG, 0};
+    bool weak = false;
+    for (int i = 0; i < n; i++) {
+        if (values[i].kind != VALUE_NUMBER) return true;
+        weak |= values[i].type.weak && values[i].type.rank > 0;
+        type = i ? type_promote(type, values[i].type) : values[i].type;
+    }
+    if (!weak || type.weak || type.dtype == TY_BOOL) return true;
+    for (int i = 0; i < n; i++)
+        if (values[i].type.weak && values[i].type.rank > 0 && !fits(a, &values[i], type.dtype)) return false;
+    return true;
 }

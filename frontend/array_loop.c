@@ -272,7 +272,9 @@ static void leave(struct array *a, struct array_loop *loop, bool endless) {
         if (set && loop->carried[k] && loop->phis[k].slot >= 0) {
             variable->value = array_from_phi(a, &loop->phis[k], loop->stmt->span);
             variable->set = true;
-        } else if (variable->value.kind != VALUE_ERROR) {
+        } else if (loop->carried[k] && !loop->missing[k]) {
+            variable->value = value_error(loop->stmt->span); /* reported */
+        } else {
             variable->set = false;
         }
     }

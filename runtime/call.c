@@ -8,11 +8,21 @@ enum { FEW_BYTES = 8192, FEW_INPUTS = 16 };
 
 static const volatile int never_cancelled = 0;
 
+/* A tensor of the caller, looked at once. */
+struct bound {
+    enum dtype type;
+    bool contiguous; /* C order */
+    char *data;      /* of element [0, ..., 0] */
+    const char *begin, *end; /* the bytes it occupies */
+    int64_t stride[TYPE_MAX_RANK]; /* bytes */
+};
+
 struct call {
     jit_function *function;
     const DLTensor *const *in;
     int n_in;
     struct frontend_binding *bindings;
+    struct bound *bound; /* [n_in]; unset where in[i] is NULL */
     jit_error *error;
     jit_status status;
 };
@@ -25,8 +35,8 @@ static bool refuse(struct call *call, jit_status status, const char *what, int n
     return false;
 }
 
-/* What every tensor that we touch must be. */
-static bool check_tensor(struct call *call, const DLTensor *t, const char *what, int number, const char *name) {
+/* What every tensor that we touch must be. Fills `bound`. */
+static bool bind_tensor(struct call *call, const DLTensor *t, const char *what, int number, const char *name, struct bound *bound) {
     char text[160];
     if (t->device.device_type != kDLCPU)
         return refuse(call, JIT_UNSUPPORTED, what, number, name, "the tensor is not in CPU memory; other devices are not available in this version");
@@ -41,17 +51,33 @@ static bool check_tensor(struct call *call, const DLTensor *t, const char *what,
         return refuse(call, JIT_ARGUMENT, what, number, name, text);
     }
     if (t->ndim > 0 && !t->shape) return refuse(call, JIT_ARGUMENT, what, number, name, "shape is NULL");
-    int64_t stride[TYPE_MAX_RANK], count = 1;
-    for (int d = 0; d < t->ndim; d++)
-        if (t->shape[d] < 0) {
-            snprintf(text, sizeof text, "size %lld in dimension %d", (long long)t->shape[d], d);
+    int64_t size = dtype_size(type), step = size, below = 0, above = 0, count = 1;
+    bool contiguous = true;
+    for (int d = t->ndim - 1; d >= 0; d--) {
+        int64_t extent = t->shape[d], reach;
+        if (extent < 0) {
+            snprintf(text, sizeof text, "size %lld in dimension %d", (long long)extent, d);
             return refuse(call, JIT_ARGUMENT, what, number, name, text);
         }
-    if ((count = run_contiguous(type, t->ndim, t->shape, stride)) < 0)
-        return refuse(call, JIT_ARGUMENT, what, number, name, "the sizes' product does not fit in 64 bits");
+        int64_t stride = step;
+        if (t->strides && __builtin_mul_overflow(t->strides[d], size, &stride))
+            return refuse(call, JIT_ARGUMENT, what, number, name, "a stride does not fit in 64 bits");
+        if (stride != step && extent != 1) contiguous = false;
+        bound->stride[d] = stride;
+        count = count && extent ? 1 : 0;
+        if (extent > 0 && (__builtin_mul_overflow(step, extent, &step) || __builtin_mul_overflow(stride, extent - 1, &reach) ||
+                           __builtin_add_overflow(reach, reach < 0 ? below : above, reach < 0 ? &below : &above)))
+            return refuse(call, JIT_ARGUMENT, what, number, name, "the sizes' product does not fit in 64 bits");
+    }
+    static char nothing[64]; /* of an empty array, whose data may be NULL */
     if (count > 0 && !t->data) return refuse(call, JIT_ARGUMENT, what, number, name, "data is NULL");
-    if (((uintptr_t)t->data + t->byte_offset) % (size_t)dtype_size(type) != 0)
+    bound->type = type;
+    bound->contiguous = contiguous;
+    bound->data = t->data ? (char *)t->data + t->byte_offset : nothing;
+    if ((uintptr_t)bound->data & (uintptr_t)(size - 1))
         return refuse(call, JIT_ARGUMENT, what, number, name, "data is not aligned to its element size");
+    bound->begin = bound->data + (count ? below : 0);
+    bound->end = bound->data + (count ? above + size : 0);
     return true;
 }
 
@@ -75,8 +101,8 @@ static bool bind_inputs(struct call *call) {
             binding->type = input->type, binding->rank = 0;
             continue;
         }
-        if (!check_tensor(call, t, "input", i, input->name)) return false;
-        binding->type = tensor_dtype(t);
+        if (!bind_tensor(call, t, "input", i, input->name, &call->bound[i])) return false;
+        binding->type = call->bound[i].type;
         binding->rank = t->ndim;
         for (int d = 0; d < t->ndim; d++)
             if (t->shape[d] == 1) binding->ones |= 1u << d;
@@ -86,48 +112,35 @@ static bool bind_inputs(struct call *call) {
 
 /* --- outputs --------------------------------------------------------------------------------------------------------------- */
 
-static bool is_contiguous(const DLTensor *t) {
-    int64_t step = 1;
-    if (!t->strides) return true;
-    for (int d = t->ndim - 1; d >= 0; d--) {
-        if (t->shape[d] != 1 && t->strides[d] != step) return false;
-        step *= t->shape[d];
-    }
-    return true;
-}
-
-static bool overlap(const DLTensor *a, const DLTensor *b) {
-    const char *a0, *a1, *b0, *b1;
-    tensor_extent(a, &a0, &a1);
-    tensor_extent(b, &b0, &b1);
-    return a0 < b1 && b0 < a1;
-}
+static bool overlap(const struct bound *a, const struct bound *b) { return a->begin < b->end && b->begin < a->end; }
 
 /* The same elements at the same addresses. */
-static bool same_layout(const DLTensor *a, const DLTensor *b) {
-    if ((char *)a->data + a->byte_offset != (char *)b->data + b->byte_offset || a->ndim != b->ndim) return false;
-    if (a->dtype.bits != b->dtype.bits) return false;
+static bool same_layout(const DLTensor *a, const struct bound *bound_a, const DLTensor *b, const struct bound *bound_b) {
+    if (bound_a->data != bound_b->data || a->ndim != b->ndim || dtype_size(bound_a->type) != dtype_size(bound_b->type)) return false;
     for (int d = 0; d < a->ndim; d++)
         if (a->shape[d] != b->shape[d]) return false;
-    return is_contiguous(b);
+    return bound_a->contiguous && bound_b->contiguous;
 }
 
-static bool may_write_at_once(const struct call *call, const struct plan_entry *entry, const DLTensor *out, int number) {
-    if (!entry->outputs[number].direct || !is_contiguous(out)) return false;
+static bool may_write_at_once(const struct call *call, const struct plan_entry *entry, const DLTensor *out,
+                              const struct bound *bound, int number) {
+    if (!entry->outputs[number].direct || !bound->contiguous) return false;
     for (int i = 0; i < call->n_in; i++)
-        if (call->in[i] && overlap(out, call->in[i]) && !(entry->in_place && same_layout(out, call->in[i]))) return false;
+        if (call->in[i] && overlap(bound, &call->bound[i]) &&
+            !(entry->in_place && same_layout(out, bound, call->in[i], &call->bound[i])))
+            return false;
     return true;
 }
 
-static bool check_outputs(struct call *call, const struct plan *plan, DLTensor *const *out, int n_out) {
+static bool bind_outputs(struct call *call, const struct plan *plan, DLTensor *const *out, int n_out, struct bound *bound) {
     char text[160];
     for (int i = 0; i < n_out; i++) {
         const char *name = plan->output_names[i];
         if (!out[i]) return refuse(call, JIT_ARGUMENT, "output", i, name, "NULL");
-        if (!check_tensor(call, out[i], "output", i, name)) return false;
+        if (!bind_tensor(call, out[i], "output", i, name, &bound[i])) return false;
         const struct plan_slot *slot = &plan->slots[plan->output_slots[i]];
-        if (tensor_dtype(out[i]) != slot->type) {
-            snprintf(text, sizeof text, "the tensor's element type is %s, the result's is %s", dtype_name(tensor_dtype(out[i])),
+        if (bound[i].type != slot->type) {
+            snprintf(text, sizeof text, "the tensor's element type is %s, the result's is %s", dtype_name(bound[i].type),
                      dtype_name(slot->type));
             return refuse(call, JIT_TYPE, "output", i, name, text);
         }
@@ -135,17 +148,16 @@ static bool check_outputs(struct call *call, const struct plan *plan, DLTensor *
             snprintf(text, sizeof text, "the tensor's rank is %d, the result's is %d", out[i]->ndim, slot->rank);
             return refuse(call, JIT_SHAPE, "output", i, name, text);
         }
-        if (out[i]->strides)
-            for (int d = 0; d < out[i]->ndim; d++)
-                if (out[i]->strides[d] == 0 && out[i]->shape[d] > 1)
-                    return refuse(call, JIT_ARGUMENT, "output", i, name, "several elements lie at one address (stride 0)");
+        for (int d = 0; d < out[i]->ndim && !bound[i].contiguous; d++)
+            if (bound[i].stride[d] == 0 && out[i]->shape[d] > 1)
+                return refuse(call, JIT_ARGUMENT, "output", i, name, "several elements lie at one address (stride 0)");
         for (int k = 0; k < i; k++)
-            if (overlap(out[i], out[k])) return refuse(call, JIT_ARGUMENT, "output", i, name, "overlaps an earlier output");
+            if (overlap(&bound[i], &bound[k])) return refuse(call, JIT_ARGUMENT, "output", i, name, "overlaps an earlier output");
     }
     return true;
 }
 
-static bool deliver(struct call *call, struct run *run, int number, DLTensor *out) {
+static bool deliver(struct call *call, struct run *run, int number, DLTensor *out, const struct bound *bound) {
     const struct plan *plan = run->plan;
     int slot_number = plan->output_slots[number];
     const struct run_slot *slot = &run->slots[slot_number];
@@ -158,11 +170,8 @@ static bool deliver(struct call *call, struct run *run, int number, DLTensor *ou
                      (long long)slot->shape[d]);
             return refuse(call, JIT_SHAPE, "output", number, plan->output_names[number], text);
         }
-    char *data = (char *)out->data + out->byte_offset;
-    if (slot->data == data && !slot->buffer) return true;
-    int64_t stride[TYPE_MAX_RANK];
-    tensor_strides(out, stride);
-    run_copy(plan->slots[slot_number].type, rank, slot->shape, data, stride, slot->data, slot->stride);
+    if (slot->data == bound->data && !slot->buffer) return true; /* written there at once */
+    run_copy(plan->slots[slot_number].type, rank, slot->shape, bound->data, bound->stride, slot->data, slot->stride);
     return true;
 }
 
@@ -212,16 +221,14 @@ static void bind_slot(struct run *run, const struct call *call, int i, union wea
         slot->data = (char *)room;
         return;
     }
-    static char nothing[64]; /* of an empty array, whose data may be NULL */
-    slot->data = t->data ? (char *)t->data + t->byte_offset : nothing;
-    for (int d = 0; d < t->ndim; d++) slot->shape[d] = t->shape[d];
-    tensor_strides(t, slot->stride);
+    slot->data = call->bound[i].data;
+    for (int d = 0; d < t->ndim; d++) slot->shape[d] = t->shape[d], slot->stride[d] = call->bound[i].stride[d];
 }
 
-static jit_status finish(struct call *call, struct run *run, struct results *results) {
+static jit_status finish(struct call *call, struct run *run, struct results *results, const struct bound *bound) {
     if (results->out) {
         for (int i = 0; i < results->n; i++)
-            if (!deliver(call, run, i, results->out[i])) return call->status;
+            if (!deliver(call, run, i, results->out[i], &bound[i])) return call->status;
         return JIT_OK;
     }
     for (int i = 0; i < results->n; i++) {
@@ -239,18 +246,23 @@ static jit_status finish(struct call *call, struct run *run, struct results *res
 static jit_status run_call(struct call *call, struct plan_entry *entry, struct results *results, const jit_call_options *options) {
     const struct plan *plan = entry->plan;
     jit_context *context = call->function->context;
-    if (results->out && !check_outputs(call, plan, results->out, results->n)) return call->status;
-
     size_t slots_bytes = sizeof(struct run_slot) * (size_t)plan->n_slots;
     size_t sizes_bytes = sizeof(int64_t) * (size_t)(plan->sizes.count + 1);
     size_t direct_bytes = sizeof(DLTensor *) * (size_t)plan->n_slots;
     size_t weak_bytes = sizeof(union weak_value) * (size_t)(plan->n_inputs + 1);
-    size_t bytes = slots_bytes + sizes_bytes + direct_bytes + weak_bytes;
+    size_t bound_bytes = sizeof(struct bound) * (size_t)results->n;
+    size_t bytes = slots_bytes + sizes_bytes + direct_bytes + weak_bytes + bound_bytes;
     _Alignas(16) char few[FEW_BYTES];
     char *block = bytes <= sizeof few ? few : mem_alloc(&context->mem, bytes);
     if (!block) return error_set(call->error, JIT_MEMORY, "out of memory");
     const DLTensor **direct = (void *)(block + slots_bytes + sizes_bytes);
     union weak_value *weak = (void *)(block + slots_bytes + sizes_bytes + direct_bytes);
+    struct bound *bound = (void *)(block + slots_bytes + sizes_bytes + direct_bytes + weak_bytes);
+    jit_status status;
+    if (results->out && !bind_outputs(call, plan, results->out, results->n, bound)) {
+        status = call->status;
+        goto out;
+    }
 
     struct run run = {.function = call->function, .context = context, .entry = entry, .plan = plan, .error = call->error};
     run.slots = (void *)block;
@@ -264,15 +276,16 @@ static jit_status run_call(struct call *call, struct plan_entry *entry, struct r
     if (results->out) {
         memset(direct, 0, direct_bytes);
         for (int i = 0; i < results->n; i++)
-            if (may_write_at_once(call, entry, results->out[i], i)) direct[plan->output_slots[i]] = results->out[i];
+            if (may_write_at_once(call, entry, results->out[i], &bound[i], i)) direct[plan->output_slots[i]] = results->out[i];
         run.direct = direct;
     }
 
-    jit_status status = run_plan(&run) ? finish(call, &run, results) : run.status;
+    status = run_plan(&run) ? finish(call, &run, results, bound) : run.status;
     for (int i = 0; i < plan->n_slots; i++)
         if (run.slots[i].buffer) run_drop(&run.slots[i]);
     for (int i = 0; i < run.n_files; i++) run.files[i]->deleter(run.files[i]);
     mem_free(&context->mem, run.files, (size_t)run.n_files * sizeof *run.files);
+out:
     if (block != few) mem_free(&context->mem, block, bytes);
     return status;
 }
@@ -281,19 +294,22 @@ static jit_status run_call(struct call *call, struct plan_entry *entry, struct r
 static jit_status with_entry(jit_function *f, const DLTensor *const in[], int n_in, struct results *results,
                              const jit_call_options *options, struct plan_entry **found, jit_error *error) {
     struct frontend_binding few[FEW_INPUTS];
-    struct call call = {.function = f, .in = in, .n_in = n_in, .bindings = few, .error = error};
-    size_t bytes = sizeof *few * (size_t)(f->program->n_inputs + 1);
-    if (f->program->n_inputs > FEW_INPUTS && !(call.bindings = mem_alloc(&f->context->mem, bytes)))
-        return error_set(error, JIT_MEMORY, "out of memory");
+    struct bound few_bound[FEW_INPUTS];
+    struct call call = {.function = f, .in = in, .n_in = n_in, .bindings = few, .bound = few_bound, .error = error};
+    size_t n = (size_t)f->program->n_inputs, bytes = (sizeof *few_bound + sizeof *few) * (n + 1);
+    if (n > FEW_INPUTS) {
+        if (!(call.bound = mem_alloc(&f->context->mem, bytes))) return error_set(error, JIT_MEMORY, "out of memory");
+        call.bindings = (void *)(call.bound + n);
+    }
     jit_status status;
     struct plan_entry *entry = NULL;
-    jit_error unseen = {0};
+    jit_error unseen; /* filled by a failure only: 2 KiB that a call need not clear */
     if (!bind_inputs(&call)) status = call.status;
     else if (!(entry = entry_get(f, call.bindings, error ? error : &unseen))) status = error ? error->code : unseen.code;
     else if (results) status = run_call(&call, entry, results, options);
     else status = JIT_OK;
     if (found) *found = entry;
-    if (call.bindings != few) mem_free(&f->context->mem, call.bindings, bytes);
+    if (call.bindings != few) mem_free(&f->context->mem, call.bound, bytes);
     return status;
 }
 

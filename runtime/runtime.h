@@ -159,8 +159,6 @@ enum dtype tensor_dtype(const DLTensor *tensor); /* TY_NONE if none of ours */
 DLDataType tensor_dl_type(enum dtype type);
 /* Strides in bytes; C order if the tensor gives none. */
 void tensor_strides(const DLTensor *tensor, int64_t *stride);
-/* First and last byte + 1 that the tensor's elements occupy. */
-void tensor_extent(const DLTensor *tensor, const char **begin, const char **end);
 /* A DLManagedTensor that holds one reference to `buffer` (taken over) with data at `data`, C order. NULL: no memory. */
 DLManagedTensor *tensor_wrap(jit_context *context, struct buffer *buffer, enum dtype type, int rank, const int64_t *shape);
 

@@ -31,23 +31,6 @@ void tensor_strides(const DLTensor *tensor, int64_t *stride) {
     }
 }
 
-void tensor_extent(const DLTensor *tensor, const char **begin, const char **end) {
-    const char *first = (const char *)tensor->data + tensor->byte_offset, *last = first;
-    int64_t stride[TYPE_MAX_RANK];
-    tensor_strides(tensor, stride);
-    for (int d = 0; d < tensor->ndim; d++) {
-        if (tensor->shape[d] == 0) {
-            *begin = *end = first;
-            return;
-        }
-        int64_t reach = (tensor->shape[d] - 1) * stride[d];
-        if (reach < 0) first += reach;
-        else last += reach;
-    }
-    *begin = first;
-    *end = last + dtype_size(tensor_dtype(tensor));
-}
-
 /* What a result holds besides its tensor. The context is held too: its allocator frees this block. */
 struct owner {
     DLManagedTensor managed;

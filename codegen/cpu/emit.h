@@ -233,10 +233,11 @@ void emit_reduce_step(struct emit *e, const struct kernel_reduction *reduction, 
 /* a = a op b, states of equal shape; a comes first. */
 void emit_reduce_combine(struct emit *e, const struct kernel_reduction *reduction, enum dtype operand,
                          enum reduce_stage stage, LLVMValueRef *a, LLVMValueRef *const b);
-/* From STAGE_LANES to what combines. arg*: positions become those of each lane (`lanes`: lane i is i further on); a lane that
+/* From STAGE_LANES to what combines. arg*: positions become those of each lane (which are lanes
+ * `lane` and following, each one further on; NULL: all at one position); a lane that
  * found nothing better than the identity stands for `first`. */
 void emit_reduce_close(struct emit *e, const struct kernel_reduction *reduction, enum dtype operand, LLVMValueRef *state,
-                       LLVMValueRef first, bool lanes);
+                       LLVMValueRef first, LLVMValueRef lane);
 /* VAR: the state (count, mean, M2) of a block from its count, mean and M2. */
 void emit_reduce_moments(struct emit *e, enum dtype operand, LLVMValueRef count, LLVMValueRef mean, LLVMValueRef m2,
                          LLVMValueRef *state);

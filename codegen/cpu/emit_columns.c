@@ -168,7 +168,7 @@ static void columns_close(struct emit *e, struct columns_work *work, LLVMValueRe
         if (r->reduction->op == REDUCE_VAR)
             emit_reduce_moments(e, r->operand, state[1], columns_load(e, r->operand, r->mean, each.i),
                                 columns_load(e, r->operand, r->second, each.i), state);
-        else emit_reduce_close(e, r->reduction, r->operand, state, first, false);
+        else emit_reduce_close(e, r->reduction, r->operand, state, first, NULL);
         for (int p = 0; p < r->n_state; p++) columns_store(e, r->state_types[p], state[p], r->state[p], each.i);
     }
     emit_loop_end(e, &each, e->width);

@@ -21,7 +21,8 @@ struct lanes_reduction {
 
 struct lanes_work {
     struct emit_facts *facts;
-    struct emit_value *values;
+    struct emit_value *values, *tail_values; /* of vectors of `width` and `tail_width` lanes */
+    int width, tail_width;
     struct lanes_reduction *reductions;
     int n;
     int lanes;
@@ -128,7 +129,7 @@ static void lanes_vector(struct emit *e, struct lanes_work *work, LLVMValueRef s
     LLVMValueRef place = LLVMBuildAnd(e->builder, at, emit_i64(e, -(int64_t)work->lanes), "");
     place = LLVMBuildAdd(e->builder, start, place, "");
     lanes_place(e, work, p, count);
-    emit_region_begin(e, work->facts, &work->values, true);
+    emit_region_begin(e, work->facts, e->width == work->width ? &work->values : &work->tail_values, true);
     emit_region(e, &e->kernel->body);
     for (int i = 0; i < work->n; i++) {
         struct lanes_reduction *r = &work->reductions[i];
@@ -225,6 +226,12 @@ static struct emit_loop lanes_runs_begin(struct emit *e, struct lanes_work *work
     return loop;
 }
 
+static void lanes_set_width(struct emit *e, int width) {
+    if (width == e->width) return;
+    e->width = width;
+    for (int k = 0; k < e->kernel->n_operands; k++) e->operands[k].lanes = NULL; /* they were made for another width */
+}
+
 static void lanes_runs(struct emit *e, struct lanes_work *work, LLVMValueRef start, LLVMValueRef length) {
     LLVMValueRef begin, end, states[EMIT_MAX_STATES];
     bool twice = work->facts->operations <= LANES_TWICE && !work->facts->loops;
@@ -245,33 +252,71 @@ static void lanes_runs(struct emit *e, struct lanes_work *work, LLVMValueRef sta
         lanes_run_memory(e, work, run.i, start, begin, whole, false);
     if (e->width > 1) {
         e->often_whole = !twice;
+        if (twice) lanes_set_width(e, work->tail_width);
         lanes_run_memory(e, work, run.i, start, twice ? whole : begin, end, true);
+        if (twice) lanes_set_width(e, work->width);
         e->often_whole = false;
     }
     emit_poll(e, LLVMBuildAdd(e->builder, work->row_position, start, ""), false);
     emit_loop_end(e, &run, 1);
 }
 
-/* The four runs' lanes, joined down to one value: ((r0+r1)+(r2+r3)), then halves. */
+static void lanes_parts_load(struct emit *e, struct lanes_reduction *r, int parts, const enum dtype *types, LLVMValueRef at,
+                             int n, LLVMValueRef *out) {
+    for (int p = 0; p < parts; p++) out[p] = lanes_load(e, types[p], r->slots[p], at, n);
+}
+
+static void lanes_parts_store(struct emit *e, struct lanes_reduction *r, int parts, const enum dtype *types, LLVMValueRef at,
+                              LLVMValueRef *values) {
+    for (int p = 0; p < parts; p++) lanes_store(e, types[p], values[p], r->slots[p], at);
+}
+
+/* The four runs' lanes, joined down to one value: ((r0+r1)+(r2+r3)), then halves. In loops over native vectors: once a block,
+ * code that is short to compile is worth more than code that is fast. */
 static void lanes_join(struct emit *e, struct lanes_work *work, struct lanes_reduction *r, enum reduce_stage stage,
                        LLVMValueRef first, LLVMValueRef *out) {
-    LLVMValueRef runs[LANES_RUNS][REDUCE_PARTS];
+    LLVMValueRef runs[LANES_RUNS][REDUCE_PARTS], zero = emit_i64(e, 0);
     enum dtype types[REDUCE_PARTS];
-    int parts = emit_reduce_parts(r->reduction, r->operand, stage, types);
+    const int parts = emit_reduce_parts(r->reduction, r->operand, stage, types), lanes = work->lanes;
+    int n = e->engine->isa == ISA_SCALAR ? 1 : e->engine->vector_bytes / dtype_size(types[0]);
+    if (n > lanes) n = lanes;
+
+    struct emit_loop each = emit_loop_begin(e, zero, emit_i64(e, lanes));
     for (int run = 0; run < LANES_RUNS; run++) {
-        for (int p = 0; p < parts; p++)
-            runs[run][p] = lanes_load(e, types[p], r->slots[p], emit_i64(e, (int64_t)run * work->lanes), work->lanes);
-        emit_reduce_close(e, r->reduction, r->operand, runs[run], first, true);
+        LLVMValueRef at = LLVMBuildAdd(e->builder, each.i, emit_i64(e, (int64_t)run * lanes), "");
+        lanes_parts_load(e, r, parts, types, at, n, runs[run]);
+        if (stage == STAGE_LANES) emit_reduce_close(e, r->reduction, r->operand, runs[run], first, each.i);
     }
     emit_reduce_combine(e, r->reduction, r->operand, stage, runs[0], runs[1]);
     emit_reduce_combine(e, r->reduction, r->operand, stage, runs[2], runs[3]);
     emit_reduce_combine(e, r->reduction, r->operand, stage, runs[0], runs[2]);
-    for (int p = 0; p < parts; p++) out[p] = runs[0][p];
-    for (int half = work->lanes / 2; half > 0; half /= 2) {
+    lanes_parts_store(e, r, parts, types, each.i, runs[0]);
+    emit_loop_end(e, &each, n);
+
+    LLVMBasicBlockRef before = emit_here(e), head = emit_block(e, "half"), body = emit_block(e, "halve"),
+                      after = emit_block(e, "halved");
+    emit_go(e, head);
+    emit_at(e, head);
+    LLVMValueRef half = emit_phi(e, e->i64);
+    emit_phi_add(half, emit_i64(e, lanes / 2), before);
+    emit_branch(e, LLVMBuildICmp(e->builder, LLVMIntSGE, half, emit_i64(e, n), ""), body, after);
+    emit_at(e, body);
+    each = emit_loop_begin(e, zero, half);
+    lanes_parts_load(e, r, parts, types, each.i, n, runs[0]);
+    lanes_parts_load(e, r, parts, types, LLVMBuildAdd(e->builder, each.i, half, ""), n, runs[1]);
+    emit_reduce_combine(e, r->reduction, r->operand, stage, runs[0], runs[1]);
+    lanes_parts_store(e, r, parts, types, each.i, runs[0]);
+    emit_loop_end(e, &each, n);
+    emit_phi_add(half, LLVMBuildLShr(e->builder, half, emit_i64(e, 1), ""), emit_here(e));
+    emit_go(e, head);
+    emit_at(e, after);
+
+    lanes_parts_load(e, r, parts, types, zero, n, out);
+    for (n /= 2; n > 0; n /= 2) {
         LLVMValueRef high[REDUCE_PARTS];
         for (int p = 0; p < parts; p++) {
-            high[p] = emit_slice(e, out[p], half, half);
-            out[p] = emit_slice(e, out[p], 0, half);
+            high[p] = emit_slice(e, out[p], n, n);
+            out[p] = emit_slice(e, out[p], 0, n);
         }
         emit_reduce_combine(e, r->reduction, r->operand, stage, out, high);
     }
@@ -381,6 +426,7 @@ static void lanes_emit_blocks(struct emit *e, struct lanes_work *work, const cha
     }
     e->hoist = emit_here(e);
     emit_region_begin(e, work->facts, &work->values, false);
+    emit_region_begin(e, work->facts, &work->tail_values, false);
     emit_at(e, go);
     struct emit_loop loop = emit_loop_begin(e, begin, end);
     lanes_block(e, work, loop.i, partials);
@@ -479,6 +525,9 @@ void emit_lanes_kernel(struct emit *e, const char *blocks, const char *finish, s
     /* A small body is as wide as the lanes: then accumulators stay in registers. */
     bool small = work.facts->operations <= LANES_SMALL && !work.facts->calls && !work.facts->loops && e->kernel->n_reductions <= 4;
     if (e->width > work.lanes || (small && e->width > 1)) e->width = work.lanes;
+    work.width = work.tail_width = e->width;
+    int native = e->engine->vector_bytes / work.facts->widest;
+    if (!work.across && native > 1 && native < e->width) work.tail_width = native;
     summary->width = e->width;
     summary->calls = work.facts->calls;
     summary->operations = work.facts->operations;

@@ -196,13 +196,17 @@ void emit_reduce_combine(struct emit *e, const struct kernel_reduction *reductio
 }
 
 void emit_reduce_close(struct emit *e, const struct kernel_reduction *reduction, enum dtype operand, LLVMValueRef *state,
-                       LLVMValueRef first, bool lanes) {
+                       LLVMValueRef first, LLVMValueRef lane) {
     if (is_negated(reduction, operand)) state[0] = LLVMBuildFNeg(e->builder, state[0], "");
     if (!is_arg(reduction->op)) return;
     int n = emit_lanes_of(LLVMTypeOf(state[1]));
     LLVMTypeRef type = LLVMTypeOf(state[1]);
     LLVMValueRef none = LLVMBuildICmp(e->builder, LLVMIntEQ, state[1], emit_int(type, NOTHING_YET), "");
-    LLVMValueRef place = lanes ? LLVMBuildAdd(e->builder, state[1], emit_iota(e, e->i64, n), "") : state[1];
+    LLVMValueRef place = state[1];
+    if (lane) {
+        place = LLVMBuildAdd(e->builder, place, emit_iota(e, e->i64, n), "");
+        place = LLVMBuildAdd(e->builder, place, emit_splat_to(e, lane, n), "");
+    }
     LLVMValueRef otherwise = skips_nan(reduction->op) ? emit_int(type, NOTHING_YET) : emit_splat_to(e, first, n);
     state[1] = emit_select(e, none, otherwise, place);
 }

@@ -124,7 +124,8 @@ nothing_left
 anchors() {
     grep '^#' "$1" | tr 'A-Z ' 'a-z-' | sed 's/^#*-//; s/[^a-z0-9_-]//g'
 }
-grep -oE '\]\([^) ]+\)' "$document" | sed 's/^..//; s/)$//' | grep -v : | sort -u | while read -r link; do
+# shellcheck disable=SC2016  # code between backticks
+sed 's/`[^`]*`//g' "$document" | grep -oE '\]\([^) ]+\)' | sed 's/^..//; s/)$//' | grep -v : | sort -u | while read -r link; do
     file=$(dirname "$document")/${link%%#*}
     [ "${link%%#*}" ] || file=$document
     if [ ! -e "$file" ]; then

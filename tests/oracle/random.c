@@ -241,15 +241,13 @@ void random_program_make(struct arena *arena, uint64_t seed, struct random_progr
     if (program->n_outputs == 0) program->outputs[program->n_outputs++] = g->variables[0].text;
 }
 
-const char *random_program_text(struct arena *arena, const struct random_program *program, const bool *without_statement,
-                                const bool *without_output) {
+const char *random_program_text(struct arena *arena, const struct random_program *program, const bool *without) {
     struct strbuf text;
     strbuf_init(&text, arena);
-    for (int i = 0; i < program->n_statements; i++)
-        if (!without_statement || !without_statement[i]) strbuf_printf(&text, "%s\n", program->statements[i]);
+    for (int i = 0; i < program->n_statements; i++) strbuf_printf(&text, "%s\n", program->statements[i]);
     const char *before = "return ";
     for (int i = 0; i < program->n_outputs; i++) {
-        if (without_output && without_output[i]) continue;
+        if (without && without[i]) continue;
         strbuf_printf(&text, "%s%s", before, program->outputs[i]);
         before = ", ";
     }

@@ -1,7 +1,8 @@
 /* random.h: random programs, made from a seed.
  *
  * Types and shapes are followed while a program is made, so nearly all of them are accepted; sizes are known numbers here and
- * run-time values to Weft. Statements are kept apart, so that a failing program can be made smaller by leaving some out.
+ * run-time values to Weft. Every statement begins a line, so that a failing program can be made smaller by leaving
+ * lines out.
  */
 #ifndef ORACLE_RANDOM_H
 #define ORACLE_RANDOM_H
@@ -21,8 +22,7 @@ struct random_program {
 
 /* Everything, the inputs' elements included, lives in the arena. */
 void random_program_make(struct arena *arena, uint64_t seed, struct random_program *program);
-/* The source text without the statements and outputs for which `without` is set (NULL: all of it). */
-const char *random_program_text(struct arena *arena, const struct random_program *program, const bool *without_statement,
-                                const bool *without_output);
+/* The source text, without the outputs for which `without` is set (NULL: with all). */
+const char *random_program_text(struct arena *arena, const struct random_program *program, const bool *without);
 
 #endif

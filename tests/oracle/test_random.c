@@ -24,30 +24,58 @@ struct trial {
     char why[1024];
 };
 
-static enum oracle_verdict check(struct trial *t, const struct random_program *program, const bool *statements, const bool *outputs,
-                                 char *why) {
-    const char *text = random_program_text(&t->arena, program, statements, outputs);
+static enum oracle_verdict check(struct trial *t, const struct random_program *program, const char *text, char *why) {
     return oracle_check(t->oracle, text, program->inputs, program->n_inputs, why, sizeof t->why);
 }
 
-/* Leaves out what the program fails without. */
+struct lines {
+    const char **text;
+    bool *gone;
+    int n;
+};
+
+static const char *lines_text(struct trial *t, const struct lines *lines) {
+    struct strbuf text;
+    strbuf_init(&text, &t->arena);
+    for (int i = 0; i < lines->n; i++)
+        if (!lines->gone[i]) strbuf_printf(&text, "%s\n", lines->text[i]);
+    return strbuf_text(&text);
+}
+
+/* Leaves out lines that the program still fails without, many at once while that works. */
+static const char *shrink_lines(struct trial *t, const struct random_program *program, const char *text) {
+    struct lines lines = {0};
+    int capacity = 0;
+    for (const char *p = text; *p;) {
+        const char *end = strchr(p, '\n');
+        ARENA_PUSH(&t->arena, lines.text, lines.n, capacity) = arena_strndup(&t->arena, p, (size_t)(end - p));
+        p = end + 1;
+    }
+    lines.gone = ARENA_ARRAY(&t->arena, bool, lines.n + 1);
+    bool *kept = ARENA_ARRAY(&t->arena, bool, lines.n + 1);
+    char why[sizeof t->why];
+    for (int size = lines.n / 2; size > 0; size = size > 1 ? size - (size + 3) / 4 : 0)
+        for (int first = 0; first + size <= lines.n; first++) {
+            if (lines.gone[first]) continue;
+            memcpy(kept, lines.gone, sizeof *kept * (size_t)lines.n);
+            memset(lines.gone + first, true, sizeof *kept * (size_t)size);
+            if (check(t, program, lines_text(t, &lines), why) != ORACLE_DIFFERENT)
+                memcpy(lines.gone, kept, sizeof *kept * (size_t)lines.n);
+        }
+    return lines_text(t, &lines);
+}
+
 static void shrink(struct trial *t, const struct random_program *program) {
-    bool statements[RANDOM_STATEMENTS] = {false}, outputs[ORACLE_OUTPUTS] = {false};
+    bool outputs[ORACLE_OUTPUTS] = {false};
     char why[sizeof t->why];
     for (int i = 0, left = program->n_outputs; i < program->n_outputs && left > 1; i++) {
         outputs[i] = true;
-        if (check(t, program, statements, outputs, why) == ORACLE_DIFFERENT) left--;
+        if (check(t, program, random_program_text(&t->arena, program, outputs), why) == ORACLE_DIFFERENT) left--;
         else outputs[i] = false;
     }
-    for (int round = 0; round < 2; round++)
-        for (int i = program->n_statements - 1; i >= 0; i--) {
-            if (statements[i]) continue;
-            statements[i] = true;
-            if (check(t, program, statements, outputs, why) != ORACLE_DIFFERENT) statements[i] = false;
-        }
-    check(t, program, statements, outputs, t->why);
-    fprintf(stderr, "seed %llu: %s\n----\n%s----\n", (unsigned long long)t->seed, t->why,
-            random_program_text(&t->arena, program, statements, outputs));
+    const char *text = shrink_lines(t, program, random_program_text(&t->arena, program, outputs));
+    check(t, program, text, t->why);
+    fprintf(stderr, "seed %llu: %s\n----\n%s----\n", (unsigned long long)t->seed, t->why, text);
     for (int i = 0; i < program->n_inputs; i++) {
         const struct oracle_input *input = &program->inputs[i];
         fprintf(stderr, "%s: %s", input->name, dtype_name(input->type));
@@ -61,8 +89,9 @@ static void try_program(void *argument) {
     struct trial *t = argument;
     struct random_program program;
     random_program_make(&t->arena, t->seed, &program);
-    if (t->show) fprintf(stderr, "%s", random_program_text(&t->arena, &program, NULL, NULL));
-    t->verdict = check(t, &program, NULL, NULL, t->why);
+    const char *text = random_program_text(&t->arena, &program, NULL);
+    if (t->show) fprintf(stderr, "%s", text);
+    t->verdict = check(t, &program, text, t->why);
     if (t->verdict == ORACLE_DIFFERENT) shrink(t, &program);
     else if (t->show) fprintf(stderr, "verdict %d %s\n", t->verdict, t->why);
 }
