@@ -1,10 +1,15 @@
 /* repl_line.c: lines from a terminal, with editing, history and completion by libedit. */
+#define _GNU_SOURCE /* ppoll */
 #include <errno.h>
 #include <histedit.h>
 #include <locale.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
+#include <wchar.h>
 
 #include "cli/repl.h"
 
@@ -128,6 +133,33 @@ static unsigned char complete(EditLine *edit, int key) {
     return CC_REDISPLAY;
 }
 
+/* libedit's own reading goes on after a signal, so that Ctrl-C would show only after the next key. 1: a character; 0: the end;
+ * -1: interrupted. */
+static int next_character(EditLine *edit, wchar_t *character) {
+    (void)edit;
+    sigset_t interrupt, before;
+    sigemptyset(&interrupt);
+    sigaddset(&interrupt, SIGINT);
+    mbstate_t state = {0};
+    for (;;) {
+        /* Blocked but while waiting: the flag cannot be set between the look at it and the wait. */
+        sigprocmask(SIG_BLOCK, &interrupt, &before);
+        struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+        int ready = interrupt_flag ? -1 : ppoll(&input, 1, NULL, &before);
+        sigprocmask(SIG_SETMASK, &before, NULL);
+        if (interrupt_flag) return -1;
+        if (ready < 0) continue; /* the window was resized, or the program was stopped for a while */
+        char byte;
+        ssize_t n = read(STDIN_FILENO, &byte, 1);
+        if (n < 0 && (errno == EINTR || errno == EAGAIN)) continue;
+        if (n <= 0) return n < 0 ? -1 : 0;
+        size_t got = mbrtowc(character, &byte, 1, &state);
+        if (got == (size_t)-2) continue; /* more bytes to come */
+        if (got == (size_t)-1) *character = L'?';
+        return 1;
+    }
+}
+
 /* --- lines --------------------------------------------------------------------------------------------------------------------- */
 
 static char *prompt_text(EditLine *edit) {
@@ -156,6 +188,7 @@ struct line_editor *line_open(struct repl *repl) {
     el_set(editor->edit, EL_PROMPT, prompt_text);
     el_set(editor->edit, EL_EDITOR, "emacs");
     el_set(editor->edit, EL_SIGNAL, 0); /* Ctrl-C is ours */
+    el_set(editor->edit, EL_GETCFN, next_character);
     el_set(editor->edit, EL_HIST, history, editor->history);
     el_set(editor->edit, EL_ADDFN, "weft-complete", "completes a name", complete);
     el_set(editor->edit, EL_BIND, "^I", "weft-complete", NULL);

@@ -55,7 +55,7 @@ struct ir_kernel {
     int n_reductions;
     struct kernel_reduction *reductions;
     struct ir_region epilogue; /* KERNEL_LANES, KERNEL_COLUMNS */
-    int lanes;                 /* KERNEL_LANES: 64 if every float reduction accumulates in f32, else 32; a block is 64 * lanes elements.
+    int lanes;                 /* KERNEL_LANES: 64 if the float operands are f32, else 32; a block is 64 * lanes elements.
                                   (Reductions of f32 and f64 are never siblings in one kernel; integers fit either.) */
     bool uses_index;           /* the body has OP_index: loop dimensions must not be merged */
     bool diverges;             /* has loops or branches that may differ by element: schedule dynamically */

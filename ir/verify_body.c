@@ -235,8 +235,9 @@ static bool check_reductions(struct body_check *check, const struct ir_kernel *k
         if (wrong) return fail(check, NULL, "reduction %d %s", i, wrong);
         if (kernel->epilogue.params[i]->type != r->type)
             return fail(check, NULL, "the epilogue's parameter %d has another type", i);
-        f32 |= r->type == TY_F32;
-        others |= r->type == TY_F64;
+        /* The operand decides: var of f32 sums in f32 inside a block, though its value is f64. */
+        f32 |= args[0]->type == TY_F32;
+        others |= args[0]->type == TY_F64;
         results = r->first_arg + n_args > results ? r->first_arg + n_args : results;
     }
     if (kernel->kind == KERNEL_LANES && f32 && others) return fail(check, NULL, "reduces f32 and f64 together");

@@ -45,7 +45,7 @@ bool run_allocate(struct run *run, int slot, int rank, const int64_t *shape, str
         return false;
     }
     const DLTensor *direct = run->direct ? run->direct[slot] : NULL;
-    if (direct && memcmp(direct->shape, shape, sizeof *shape * (size_t)rank) == 0) {
+    if (direct && (rank == 0 || memcmp(direct->shape, shape, sizeof *shape * (size_t)rank) == 0)) {
         fresh.data = (char *)direct->data + direct->byte_offset;
     } else if (run->preparing) {
         static char nowhere[64]; /* never read or written: preparing runs nothing */

@@ -50,7 +50,7 @@ static void compile_emit(void *argument) {
     case KERNEL_LANES: emit_lanes_kernel(e, c->blocks, c->finish, &c->summary); break;
     case KERNEL_COLUMNS: emit_columns_kernel(e, c->range, &c->summary); break;
     }
-    if (c->variant->entry) emit_scalar_entry(e, c->range, c->entry, c->variant->entry);
+    if (c->variant->entry) emit_entry(e, c->entry);
 }
 
 /* Makes the module; false with c->why. `unique`: symbol names that no other module has. */
@@ -114,17 +114,16 @@ static bool compile_load(struct compile *c, struct kernel_code *code) {
     if (!object) return false;
     code->code_bytes = LLVMGetBufferSize(object);
     bool lanes = c->kernel->kind == KERNEL_LANES;
-    const char *names[] = {lanes ? c->blocks : c->range, lanes ? c->finish : c->entry};
-    void *addresses[2] = {NULL, NULL};
-    code->module = module_load(c->engine, object, lanes || c->variant->entry ? 2 : 1, names, addresses, &c->why);
+    const char *names[3] = {lanes ? c->blocks : c->range};
+    void *addresses[3] = {NULL};
+    int n = 1;
+    if (lanes) names[n++] = c->finish;
+    if (c->variant->entry) names[n++] = c->entry;
+    code->module = module_load(c->engine, object, n, names, addresses, &c->why);
     if (!code->module) return false;
-    if (lanes) {
-        code->blocks = (kernel_blocks_fn *)addresses[0];
-        code->finish = (kernel_finish_fn *)addresses[1];
-    } else {
-        code->range = (kernel_range_fn *)addresses[0];
-        code->entry = (void (*)(void))addresses[1];
-    }
+    if (lanes) code->blocks = (kernel_blocks_fn *)addresses[0], code->finish = (kernel_finish_fn *)addresses[1];
+    else code->range = (kernel_range_fn *)addresses[0];
+    if (c->variant->entry) code->entry = (void (*)(void))addresses[n - 1];
     code->state_bytes = c->summary.state_bytes;
     code->block = c->summary.block;
     code->vector_width = c->summary.width;

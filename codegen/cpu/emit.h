@@ -133,6 +133,9 @@ LLVMValueRef emit_load_field(struct emit *e, LLVMValueRef pointer, int64_t byte_
 /* Begins `name`(call, i64 ...): n_i64 integer parameters, then a pointer if `with_pointer`. Builder at the start of the code. */
 void emit_function_begin(struct emit *e, const char *name, int n_i64, bool with_pointer);
 void emit_function_end(struct emit *e);
+/* The part of it that every function has: blocks `entry` and (empty) `leave`; nothing is known yet. The block after those two,
+ * where the code begins, is the caller's to make. */
+void emit_frame_begin(struct emit *e, const char *name, LLVMTypeRef type);
 LLVMValueRef emit_argument(struct emit *e, int i); /* after `call` */
 
 /* Launch data, loaded once in the entry block. */
@@ -263,9 +266,9 @@ struct emit_summary {
 void emit_map_kernel(struct emit *e, const char *name, struct emit_summary *summary);
 void emit_lanes_kernel(struct emit *e, const char *blocks, const char *finish, struct emit_summary *summary);
 void emit_columns_kernel(struct emit *e, const char *name, struct emit_summary *summary);
+/* The function that variant->entry asks for. */
+void emit_entry(struct emit *e, const char *name);
 
-/* emit_entry.c: the plain C function `name` in front of the kernel's function `range`. */
-void emit_scalar_entry(struct emit *e, const char *range, const char *name, const struct cpu_scalar_entry *entry);
 
 /* Lanes for values of `widest` bytes: two native registers or so. */
 int emit_choose_width(const struct emit *e, const struct emit_facts *facts);

@@ -3,7 +3,7 @@
  * adjacent pairs: run number k, in binary, says how many of the waiting results it joins (as a counter carries). */
 #include "codegen/cpu/emit.h"
 
-enum { COLUMNS_RUN = 64, COLUMNS_TILE = 1024, COLUMNS_TILE_VAR = 128, COLUMNS_TWICE = 48 };
+enum { COLUMNS_RUN = 64, COLUMNS_TILE_BYTES = 16384, COLUMNS_TILE = 1024, COLUMNS_TILE_VAR = 128, COLUMNS_TWICE = 48 };
 
 struct columns_reduction {
     const struct kernel_reduction *reduction;
@@ -56,7 +56,9 @@ static void columns_prepare(struct emit *e, struct columns_work *work) {
     LLVMValueRef runs = LLVMBuildLShr(e->builder, work->n_reduced, emit_i64(e, 6), "");
     work->n = kernel->n_reductions;
     work->reductions = ARENA_ARRAY(e->arena, struct columns_reduction, work->n);
-    work->tile = COLUMNS_TILE;
+    /* One plain reduction: rows as long as leave room in the first-level cache, for the prefetchers' sake. */
+    work->tile = work->n == 1 ? COLUMNS_TILE_BYTES / dtype_size(emit_reduce_operand(kernel, 0)) : COLUMNS_TILE;
+    if (work->tile > 2 * COLUMNS_TILE_BYTES / 8) work->tile = 2 * COLUMNS_TILE_BYTES / 8;
     for (int i = 0; i < work->n; i++)
         if (kernel->reductions[i].op == REDUCE_VAR || work->n > 4) work->tile = COLUMNS_TILE_VAR;
     for (int i = 0; i < work->n; i++) {

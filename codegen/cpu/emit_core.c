@@ -183,27 +183,29 @@ LLVMValueRef emit_load_field(struct emit *e, LLVMValueRef pointer, int64_t byte_
 
 /* --- functions ----------------------------------------------------------------------------------------------------------- */
 
-void emit_function_begin(struct emit *e, const char *name, int n_i64, bool with_pointer) {
-    LLVMTypeRef parameters[8] = {e->ptr};
-    for (int i = 0; i < n_i64; i++) parameters[1 + i] = e->i64;
-    if (with_pointer) parameters[1 + n_i64] = e->ptr;
-    LLVMTypeRef type = LLVMFunctionType(LLVMVoidTypeInContext(e->context), parameters, (unsigned)(1 + n_i64 + with_pointer), 0);
+void emit_frame_begin(struct emit *e, const char *name, LLVMTypeRef type) {
     e->function = LLVMAddFunction(e->module, name, type);
     unsigned nounwind = LLVMGetEnumAttributeKindForName("nounwind", 8);
     LLVMAddAttributeAtIndex(e->function, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
                             LLVMCreateEnumAttribute(e->context, nounwind, 0));
     e->entry = emit_block(e, "entry");
     e->leave = emit_block(e, "leave");
-    emit_at(e, e->leave);
-    LLVMBuildRetVoid(e->builder);
-
     memset(e->extents, 0, sizeof e->extents);
     memset(e->index, 0, sizeof e->index);
     memset(e->lane_index, 0, sizeof e->lane_index);
     memset(e->operands, 0, (size_t)e->kernel->n_operands * sizeof *e->operands);
-    e->mask = e->count = e->in_row = NULL;
+    e->mask = e->chunk_mask = e->count = e->in_row = NULL;
     e->hoist = NULL;
+}
 
+void emit_function_begin(struct emit *e, const char *name, int n_i64, bool with_pointer) {
+    LLVMTypeRef parameters[8] = {e->ptr};
+    for (int i = 0; i < n_i64; i++) parameters[1 + i] = e->i64;
+    if (with_pointer) parameters[1 + n_i64] = e->ptr;
+    emit_frame_begin(e, name,
+                     LLVMFunctionType(LLVMVoidTypeInContext(e->context), parameters, (unsigned)(1 + n_i64 + with_pointer), 0));
+    emit_at(e, e->leave);
+    LLVMBuildRetVoid(e->builder);
     emit_at(e, e->entry);
     LLVMValueRef call = LLVMGetParam(e->function, 0);
     e->arguments = emit_load_field(e, call, offsetof(struct kernel_call, arguments), e->ptr);

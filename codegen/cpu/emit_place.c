@@ -120,7 +120,7 @@ static void emit_chunks_masked(struct emit *e, const struct chunk_place *place, 
     emit_chunk_at(e, place, i, emit_smaller(e, LLVMBuildSub(e->builder, n, i, ""), emit_i64(e, e->width)));
     chunk(e, host);
     e->often_whole = false;
-    emit_poll(e, e->position, false);
+    if (e->mode == EMIT_MAP) emit_poll(e, e->position, false);
     emit_phi_add(i, LLVMBuildAdd(e->builder, i, emit_i64(e, e->width), ""), emit_here(e));
     emit_go(e, head);
     emit_at(e, e->hoist);
@@ -145,7 +145,7 @@ static void emit_chunks_whole(struct emit *e, const struct chunk_place *place, L
     emit_phi_add(i, start, dispatch);
     emit_chunk_at(e, place, i, NULL);
     chunk(e, host);
-    emit_poll(e, e->position, false);
+    if (e->mode == EMIT_MAP) emit_poll(e, e->position, false); /* a reduction's rows are short, it polls between runs */
     LLVMValueRef next = LLVMBuildAdd(e->builder, i, width, "");
     LLVMValueRef more = LLVMBuildICmp(e->builder, LLVMIntSGE, LLVMBuildSub(e->builder, n, next, ""), width, "");
     emit_phi_add(i, next, emit_here(e));

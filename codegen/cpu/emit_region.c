@@ -72,12 +72,13 @@ static void emit_results_make(struct emit *e, const struct ir_value *value, int 
 static void emit_if_uniform(struct emit *e, const struct ir_value *value) {
     const int n = value->regions[0]->n_results;
     LLVMBasicBlockRef arm[2] = {emit_block(e, "then"), emit_block(e, "else")}, from[2], after = emit_block(e, "endif");
-    LLVMValueRef *yields[2];
+    LLVMValueRef *yields[2], outer = e->mask;
     struct emit_value *slot = &e->values[value->id];
     emit_branch(e, emit_use(e, value->args[0]), arm[0], arm[1]);
     for (int a = 0; a < 2; a++) {
         const struct ir_region *region = value->regions[a];
         emit_at(e, arm[a]);
+        e->mask = outer; /* what an arm makes of it is known in that arm only */
         emit_region(e, region);
         yields[a] = ARENA_ARRAY(e->arena, LLVMValueRef, n + 1);
         for (int k = 0; k < n; k++) {
@@ -90,6 +91,7 @@ static void emit_if_uniform(struct emit *e, const struct ir_value *value) {
         emit_go(e, after);
     }
     emit_at(e, after);
+    e->mask = outer;
     for (int k = 0; k < n; k++) {
         LLVMValueRef phi = emit_phi(e, LLVMTypeOf(yields[0][k]));
         for (int a = 0; a < 2; a++) emit_phi_add(phi, yields[a][k], from[a]);

@@ -117,7 +117,7 @@ static void test_run(void **state) {
     expect_part(0, "[-1.1666", NULL, NULL, "weft eval z z=z.npy");
     expect(1, "", "--set x=FILE.npy", NULL, "weft run q.weft");
     expect(1, "", "none.weft", NULL, "weft run none.weft");
-    expect(1, "", ".: ", NULL, "weft run .");
+    expect(1, "", "cannot read '.': ", NULL, "weft run .");
     file_write("bad.weft", "x = 1\ny = x + \nprint(zzz)\n");
     expect(1, "", "bad.weft:2:", NULL, "weft run bad.weft");
     file_write("bad.weft", "x = load(\"none.npy\")\n");
@@ -144,7 +144,7 @@ static void test_profile(void **state) {
 static void test_emit(void **state) {
     (void)state;
     static const char *const stages[] = {"ast", "ir", "kernels", "plan", "llvm", "asm"};
-    static const char *const parts[] = {"sqrt", "sqrt", "sqrt", "kernel", "define", ".text"};
+    static const char *const parts[] = {"sqrt", "sqrt", "sqrt", "run \"k0_map\"", "define", ".text"};
     for (int i = 0; i < 6; i++)
         expect_part(0, parts[i], NULL, NULL, "weft emit --stage=%s -e 'sqrt(x) + 1' 'x:f64[n]'", stages[i]);
     file_write("q.weft", "param x: f32[n]\nx - mean(x)\n");

@@ -30,7 +30,7 @@ static void test_variables(void **state) {
            "a = inf\nb = -a\nc = nan\nd = -9223372036854775807 - 1\na\nb\nc\nd\n", "weft");
     expect(0, "i64[4]\n", NULL, "n = 0\nfor i in 0:4 { n += 1 }\n:type zeros(n, dtype=i64)\n", "weft");
     expect(0, "2.0\n", NULL, "param k = 2.0\nk\n", "weft");
-    expect(0, "a  i64     3\nx  f64[2]\n", NULL, "a = 3\nx = [1.5, 2]\n:vars\n", "weft");
+    expect(0, "a  i64  3\nx  f64[2]\n", NULL, "a = 3\nx = [1.5, 2]\n:vars\n", "weft");
     /* Only what surely has a value stays. */
     expect(1, "1\n", "unknown", "c = true\nif c { q = 2 }\nif c { r = 1 } else { r = 2 }\nr\nq\n", "weft");
 }
@@ -42,7 +42,7 @@ static void test_functions(void **state) {
     expect(0, "2\n3\n", NULL, "fn f(x) = x + 1\nfn g(x) = f(x)\ng(1)\nfn f(x) = x + 2\ng(1)\n", "weft");
     expect(0, "5\n", NULL, "fn f(x) = x + 1; y = f(4); y\n", "weft");
     expect(0, "5\n", NULL, "y = f(4); fn f(x) = x + 1\ny\n", "weft");
-    expect(1, "", "<stdin>:2:10: error: ", "x = 1\nfn f(a) = a + zzz\n", "weft");
+    expect(1, "", "<stdin>:2:15: error: ", "x = 1\nfn f(a) = a + zzz\n", "weft");
 }
 
 static void test_errors(void **state) {

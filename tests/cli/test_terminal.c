@@ -113,6 +113,7 @@ static void test_completion(void **state) {
     type_keys("nanm\t\t"); /* several: they are listed */
     wait_for("nanmax");
     wait_for("nanmin");
+    wait_for("weft> nanm"); /* and what was typed stands below */
     type_keys("\003");
     wait_for("weft> ");
     type_keys(":ti\t 5\n");
@@ -128,7 +129,7 @@ static void test_interrupt(void **state) {
     wait_for("weft> ");
     type_keys("kept = 17\n");
     wait_for("weft> ");
-    type_keys("ufunc spin(x) { while true {} return x }\n");
+    type_keys("ufunc spin(x) { while true {}; return x }\n");
     wait_for("weft> ");
     type_keys("spin(1.0)\n");
     wait_for("spin(1.0)\r\n");

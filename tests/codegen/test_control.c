@@ -314,6 +314,37 @@ static void test_scalars_and_bools(void **state) {
     }
 }
 
+/* The plain C function beside a kernel, with a loop and an elementary function inside. */
+static void test_entry(void **state) {
+    (void)state;
+    FOR_EACH_ENGINE(engine) {
+        struct making m;
+        int64_t none[] = {0};
+        double a = 0, b = 0, out = 0;
+        making_begin(&m, &maker, KERNEL_MAP, 0, 0, none);
+        struct ir_value *x = making_read(&m, TY_F64, &a, none), *y = making_read(&m, TY_F64, &b, none);
+        enum dtype types[] = {TY_F64};
+        struct ir_region *test = body_region(&maker.arena, 1, types), *step = body_region(&maker.arena, 1, types);
+        struct ir_value *go = op2(&m, test, OP_lt, TY_BOOL, test->params[0], constant(test, 100));
+        struct ir_value *next = op2(&m, step, OP_add, TY_F64, step->params[0], y);
+        body_set_results(&maker.arena, test, 1, &go);
+        body_set_results(&maker.arena, step, 1, &next);
+        struct ir_value *far = making_result(&m, m.body, make_loop(m.body, 1, &x, test, step), 0, TY_F64);
+        making_store(&m, making_op(&m, m.body, OP_log, TY_F64, far, NULL, NULL), &out);
+        m.kernel.body = *m.body;
+        body_number(&m.kernel.body);
+        const int parameter_of[] = {0, 1, -1};
+        struct cpu_scalar_entry entry = {.type = TY_F64, .n_parameters = 2, .parameter_of = parameter_of};
+        struct cpu_variant variant = {.access = m.access, .single_row = true, .entry = &entry};
+        struct kernel_code code;
+        assert_true(cpu_kernel_compile(engine, &m.kernel, &variant, &code, &maker.why));
+        double (*f)(double, double) = (double (*)(double, double))code.entry;
+        assert_true(f(3, 7) == cpu_math_f64(engine, OP_log, 101, 0));
+        assert_true(f(200, 7) == cpu_math_f64(engine, OP_log, 200, 0));
+        cpu_kernel_free(engine, &code);
+    }
+}
+
 static int setup(void **state) {
     (void)state;
     maker_open(&maker);
@@ -332,7 +363,7 @@ int main(void) {
         cmocka_unit_test(test_gather),           cmocka_unit_test(test_subscript_errors),
         cmocka_unit_test(test_empty_and_uniform_errors), cmocka_unit_test(test_error_ends_loop),
         cmocka_unit_test(test_cancel),           cmocka_unit_test(test_places),
-        cmocka_unit_test(test_scalars_and_bools),
+        cmocka_unit_test(test_scalars_and_bools), cmocka_unit_test(test_entry),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
