@@ -4,13 +4,15 @@
 #include <string.h>
 
 enum {
-    MAX_WALKS = 60,          /* each raises a join; only programs made for it need more than three */
-    DEFAULT_NODES = 200000,  /* limits.graph_nodes */
-    WORK_PER_NODE = 4,       /* expressions in inlined calls, for calls that multiply without making nodes */
-    MAX_NESTING = 800,       /* of expressions and blocks on the C stack, inlined ones included */
+    MAX_WALKS = 60,         /* each raises a join; only programs made for it need more than three */
+    DEFAULT_NODES = 200000, /* limits.graph_nodes */
+    WORK_PER_NODE = 4,      /* expressions in inlined calls, for calls that multiply without making nodes */
+    MAX_NESTING = 800,      /* of expressions and blocks on the C stack, inlined ones included */
 };
 
-const char *array_quote(struct array *a, struct span span) { return ast_text(a->arena, a->ast, span); }
+const char *array_quote(struct array *a, struct span span) {
+    return ast_text(a->arena, a->ast, span);
+}
 
 bool array_budget(struct array *a, struct span span) {
     struct elab *elab = a->elab;
@@ -23,8 +25,8 @@ bool array_budget(struct array *a, struct span span) {
     if (a->nesting >= MAX_NESTING)
         diag_add(a->diags, DIAG_LIMIT, span, "the program is nested too deeply here, functions called included");
     else
-        diag_add(a->diags, DIAG_LIMIT, span, "the program is too large: functions inlined, it has more than %d operations",
-                 limit);
+        diag_add(a->diags, DIAG_LIMIT, span,
+                 "the program is too large: functions inlined, it has more than %d operations", limit);
     return false;
 }
 
@@ -45,7 +47,9 @@ static bool block_returns(const struct ast_block *block, bool nested) {
     return false;
 }
 
-bool array_returns_early(const struct ast_block *body) { return block_returns(body, false); }
+bool array_returns_early(const struct ast_block *body) {
+    return block_returns(body, false);
+}
 
 /* One of several returns: fills the slot of result k. */
 static void fill_result(struct array *a, int k, const struct value *value, struct span span) {
@@ -84,7 +88,8 @@ void array_return(struct array *a, int n, const struct value *values, struct spa
     }
     bool error = n == 1 && values[0].kind == VALUE_ERROR;
     if (n != expected && !error)
-        diag_add(a->diags, DIAG_TYPE, span, "this returns %d value%s, and elsewhere it is %d", n, n == 1 ? "" : "s", expected);
+        diag_add(a->diags, DIAG_TYPE, span, "this returns %d value%s, and elsewhere it is %d", n, n == 1 ? "" : "s",
+                 expected);
     if (scope->straight) {
         scope->n_results = expected;
         scope->values = ARENA_ARRAY(a->arena, struct value, expected);
@@ -105,8 +110,10 @@ void array_return(struct array *a, int n, const struct value *values, struct spa
 bool array_results(struct array *a, struct array_scope *scope, struct value *results, struct span span) {
     if (!scope->returned) return false;
     for (int i = 0; i < scope->n_results; i++) {
-        if (scope->straight) results[i] = scope->values[i];
-        else results[i] = scope->phis[i].slot < 0 ? value_error(span) : array_from_phi(a, &scope->phis[i], span);
+        if (scope->straight)
+            results[i] = scope->values[i];
+        else
+            results[i] = scope->phis[i].slot < 0 ? value_error(span) : array_from_phi(a, &scope->phis[i], span);
         results[i].product = false;
     }
     return true;
@@ -129,7 +136,8 @@ static void assign_several(struct array *a, const struct ast_stmt *stmt) {
     bool tuple = value.kind == VALUE_TUPLE;
     if (value.kind != VALUE_ERROR && (!tuple || value.n_items != n)) {
         diag_add(a->diags, DIAG_TYPE, stmt->assign.value->span, "%d names are assigned to, and `%s` is %s", n,
-                 array_quote(a, stmt->assign.value->span), tuple || value.kind != VALUE_NUMBER ? value_type_text(a->arena, &value) : "one value");
+                 array_quote(a, stmt->assign.value->span),
+                 tuple || value.kind != VALUE_NUMBER ? value_type_text(a->arena, &value) : "one value");
         tuple = false;
     }
     for (int i = 0; i < n; i++)
@@ -164,8 +172,10 @@ static void run_return(struct array *a, const struct ast_stmt *stmt) {
         return;
     }
     struct value value = array_expr(a, e);
-    if (e->kind == AST_TUPLE && value.kind == VALUE_TUPLE) array_return(a, value.n_items, value.items, stmt->span);
-    else array_return(a, 1, &value, stmt->span);
+    if (e->kind == AST_TUPLE && value.kind == VALUE_TUPLE)
+        array_return(a, value.n_items, value.items, stmt->span);
+    else
+        array_return(a, 1, &value, stmt->span);
 }
 
 /* The last statement, whose value is the program's. */
@@ -229,7 +239,8 @@ static void set_outputs(struct array *a, struct span span) {
     plan->output_names = program->output_names;
     if (!program->n_outputs) return;
     if (!a->top->returned || (!a->top->straight && !a->unreachable)) {
-        diag_add(a->diags, DIAG_TYPE, span, "the program may end without a `return`, which gives its results elsewhere");
+        diag_add(a->diags, DIAG_TYPE, span,
+                 "the program may end without a `return`, which gives its results elsewhere");
         return;
     }
     for (int i = 0; i < program->n_outputs; i++) {
@@ -289,8 +300,7 @@ static void start_walk(struct array *a) {
     plan->n_slots = plan->n_literals = plan->n_scopes = 0;
     plan->body = (struct plan_block){0};
     size_table_init(&plan->sizes, a->arena);
-    struct array_context *root =
-        array_context_get(a, NULL, 0, &a->resolve->top, a->elab->program->n_outputs, 0, NULL);
+    struct array_context *root = array_context_get(a, NULL, 0, &a->resolve->top, a->elab->program->n_outputs, 0, NULL);
     a->scope = a->top = array_scope_new(a, NULL, root);
     a->top->straight = a->ast->expression || !array_returns_early(&a->ast->body);
 }
@@ -315,5 +325,6 @@ void array_program(struct elab *elab, const struct frontend_binding *bindings) {
         elab->diags->dropped = dropped;
         if (walk == MAX_WALKS) break;
     }
-    diag_add(elab->diags, DIAG_LIMIT, (struct span){0, 0}, "the types of the program's variables depend on each other too deeply");
+    diag_add(elab->diags, DIAG_LIMIT, (struct span){0, 0},
+             "the types of the program's variables depend on each other too deeply");
 }

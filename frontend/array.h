@@ -1,4 +1,5 @@
-/* array.h: the array world: top-level code and fn bodies, typed and lowered in one walk. For array*.c and instantiate.c only.
+/* array.h: the array world: top-level code and fn bodies, typed and lowered in one walk. For array*.c and instantiate.c
+ * only.
  *
  *   array.c          the program: walks until types settle, blocks, statements, assignment, return
  *   array_scope.c    variables: joins of weak ones, which reads follow, what a block assigns
@@ -19,9 +20,9 @@
  * array_local, which stores it in a slot there and reads it here (what costs nothing is made anew instead). So hold
  * values, not nodes, across anything that may end the stretch: every evaluation of an expression, and array_size.
  *
- * Slots are written once, but for those that a loop carries: these change only at the end of an iteration, at `break` and
- * at `continue`. Values of different branches meet in a slot of their own. So a slot holds the same array wherever a
- * value that refers to it is in reach.
+ * Slots are written once, but for those that a loop carries: these change only at the end of an iteration, at `break`
+ * and at `continue`. Values of different branches meet in a slot of their own. So a slot holds the same array wherever
+ * a value that refers to it is in reach.
  *
  * Errors are reported where they are found; their value is VALUE_ERROR, which absorbs what it meets.
  */
@@ -36,7 +37,7 @@ struct array_map {
     struct array_map_entry {
         uintptr_t a, b;
         intptr_t value;
-    } *items;
+    } * items;
     int count, capacity;
 };
 intptr_t array_map_get(const struct array_map *map, uintptr_t a, uintptr_t b, intptr_t missing);
@@ -60,7 +61,8 @@ struct array_context {
     struct type *results;   /* joins of the values returned */
 };
 
-/* Where the variables of a scope are read: offsets in the source, ascending; of variable v from first[v] to first[v+1]. */
+/* Where the variables of a scope are read: offsets in the source, ascending; of variable v from first[v] to first[v+1].
+ */
 struct array_uses {
     int *first;
     uint32_t *offsets;
@@ -102,7 +104,8 @@ struct array_scope {
     struct array_variable *variables;
     struct array_loop *loop; /* innermost */
     int control;             /* nesting of control flow in this scope */
-    /* Results. Straight: `values`, set by the return at the end. Otherwise every return fills the slots and leaves the scope. */
+    /* Results. Straight: `values`, set by the return at the end. Otherwise every return fills the slots and leaves the
+     * scope. */
     bool straight, returned;
     int n_results;
     struct value *values;
@@ -135,7 +138,7 @@ struct array {
     bool changed; /* a join turned out too low */
     int nesting;  /* of expressions and blocks being walked */
     int closed_nodes;
-    int64_t work; /* expressions in all the calls that were inlined */
+    int64_t work;     /* expressions in all the calls that were inlined */
     bool elementwise; /* a formula that must stay elementwise */
 };
 
@@ -155,7 +158,8 @@ const char *array_quote(struct array *a, struct span span);
 
 /* --- array_scope.c ------------------------------------------------------------------------------------------------ */
 
-struct array_scope *array_scope_new(struct array *a, const struct ast_function *function, struct array_context *context);
+struct array_scope *array_scope_new(struct array *a, const struct ast_function *function,
+                                    struct array_context *context);
 struct array_context *array_context_get(struct array *a, struct array_context *parent, uint32_t call,
                                         const struct resolve_scope *names, int n_results, int n_arguments,
                                         const struct value *arguments);
@@ -179,7 +183,8 @@ void array_end_stretch(struct array *a);
 struct graph_node *array_local(struct array *a, struct graph_node *node);
 /* The value's node in the open stretch: weak ones as i64 or f64. NULL after an error. */
 struct graph_node *array_node(struct array *a, const struct value *v);
-/* A slot that holds the value when the open stretch has ended. -1 after an error. `exact`: one that nobody else writes. */
+/* A slot that holds the value when the open stretch has ended. -1 after an error. `exact`: one that nobody else writes.
+ */
 int array_store(struct array *a, const struct value *v, bool exact);
 void array_sink_slot(struct array *a, int slot, struct graph_node *node, struct span span);
 struct value array_wrap(struct array *a, struct graph_node *node, struct span span);
@@ -200,8 +205,8 @@ struct graph_node *node_view(struct array *a, struct graph_node *x, const struct
                              const struct view_map *map, struct span span);
 struct graph_node *node_broadcast(struct array *a, struct graph_node *x, const struct array_shape *shape,
                                   struct span span);
-struct graph_node *node_reduce(struct array *a, enum reduce_op op, enum dtype type, unsigned axes,
-                               struct graph_node *x, struct graph_node *y, struct span span);
+struct graph_node *node_reduce(struct array *a, enum reduce_op op, enum dtype type, unsigned axes, struct graph_node *x,
+                               struct graph_node *y, struct span span);
 struct array_shape node_shape(const struct graph_node *node);
 
 /* --- array_shapes.c ----------------------------------------------------------------------------------------------- */
@@ -220,8 +225,8 @@ void array_message_size(struct array *a, struct array_message *message, const st
 void array_message_shape(struct array *a, struct array_message *message, const struct array_shape *shape);
 /* "[3, n]" for a message made now. */
 const char *array_shape_text(struct array *a, const struct array_shape *shape);
-/* A condition of sizes: decided now (false: the message is reported), or a check in the stretch. The message is built by
- * `describe`, given {a} and {b} as sizes. */
+/* A condition of sizes: decided now (false: the message is reported), or a check in the stretch. The message is built
+ * by `describe`, given {a} and {b} as sizes. */
 bool array_check(struct array *a, enum check_kind kind, const struct size *x, const struct size *y, enum diag_code code,
                  struct span span, void (*describe)(struct array *a, struct array_message *message, void *host),
                  void *host);

@@ -22,9 +22,12 @@ bool array_constant_int(struct array *a, const struct value *v, int64_t *value) 
         *value = (int64_t)(v->negative ? -v->magnitude : v->magnitude);
         return true;
     }
-    if (v->size && v->size->op == SIZE_CONST) *value = v->size->value;
-    else if (v->node && v->node->op == OP_const) *value = v->node->imm.i;
-    else return false;
+    if (v->size && v->size->op == SIZE_CONST)
+        *value = v->size->value;
+    else if (v->node && v->node->op == OP_const)
+        *value = v->node->imm.i;
+    else
+        return false;
     return true;
 }
 
@@ -35,7 +38,8 @@ bool array_constant_bool(struct array *a, const struct value *v, bool *value) {
     return true;
 }
 
-/* --- functions of the program --------------------------------------------------------------------------------------- */
+/* --- functions of the program ---------------------------------------------------------------------------------------
+ */
 
 /* The values of the results, held against the declared types. */
 static struct value take_results(struct array *a, struct array_scope *scope, struct span span) {
@@ -82,8 +86,8 @@ struct value array_inline(struct array *a, const struct ast_function *function, 
         return array_error(a, DIAG_LIMIT, span, "functions call each other more than %d deep here", MAX_DEPTH);
     a->work += function->end_id - function->first_id + 1;
     const struct resolve_scope *names = &a->resolve->functions[function->index];
-    struct array_context *context =
-        array_context_get(a, a->scope->context, call_id, names, names->n_results > 0 ? names->n_results : 0, n, arguments);
+    struct array_context *context = array_context_get(a, a->scope->context, call_id, names,
+                                                      names->n_results > 0 ? names->n_results : 0, n, arguments);
     struct array_scope *scope = array_scope_new(a, function, context), *caller = a->scope;
     scope->straight = function->value || !array_returns_early(&function->body);
 
@@ -121,7 +125,8 @@ struct value array_inline(struct array *a, const struct ast_function *function, 
     return result;
 }
 
-/* --- calls ---------------------------------------------------------------------------------------------------------- */
+/* --- calls ----------------------------------------------------------------------------------------------------------
+ */
 
 static struct value call_operation(struct array *a, enum op op, const struct array_call *call) {
     const char *what = arena_printf(a->arena, "`%s`", call->name);
@@ -154,7 +159,8 @@ static struct value call_builtin(struct array *a, enum builtin builtin, const st
         return array_error(a, DIAG_UNSUPPORTED, call->span, "`%s` is not available in this version", call->name);
     bool several = (builtin == BUILTIN_min || builtin == BUILTIN_max) && call->n > 1;
     if (a->elementwise && !several)
-        return array_error(a, DIAG_TYPE, call->span, "`%s` is not allowed here: this formula is elementwise", call->name);
+        return array_error(a, DIAG_TYPE, call->span, "`%s` is not allowed here: this formula is elementwise",
+                           call->name);
     for (int i = 0; i < call->n; i++)
         if (call->arguments[i].kind == VALUE_ERROR) return value_error(call->span);
     switch (info->group) {
@@ -171,7 +177,8 @@ struct value array_call(struct array *a, const struct ast_expr *e) {
     if (e->call.n_indices)
         return array_error(a, DIAG_UNSUPPORTED, e->span, "index notation (`%s[…](…)`) is not available in this version",
                            array_quote(a, callee->span));
-    if (callee->kind != AST_NAME) return array_error(a, DIAG_TYPE, callee->span, "only functions can be called, by name");
+    if (callee->kind != AST_NAME)
+        return array_error(a, DIAG_TYPE, callee->span, "only functions can be called, by name");
     const struct resolve_name *name = &a->resolve->names[callee->id];
     struct array_call call = {.expr = e, .name = callee->name, .n = e->call.n_positional, .span = e->span};
     call.arguments = ARENA_ARRAY(a->arena, struct value, call.n);
@@ -179,9 +186,7 @@ struct value array_call(struct array *a, const struct ast_expr *e) {
     struct value v;
     switch (name->kind) {
     case NAME_OP: return call_operation(a, (enum op)name->index, &call);
-    case NAME_BUILTIN:
-        v = call_builtin(a, (enum builtin)name->index, &call);
-        break;
+    case NAME_BUILTIN: v = call_builtin(a, (enum builtin)name->index, &call); break;
     case NAME_DTYPE:
         if (call.n != 1 || call.arguments[0].kind == VALUE_ERROR) return value_error(e->span);
         v = elementwise_convert(&a->emit, (enum dtype)name->index, &call.arguments[0], e->span);

@@ -1,5 +1,5 @@
-/* array_control.c: if, and values that depend on a condition. Where branches meet, a variable that differs between them gets
- * a slot that each branch fills.
+/* array_control.c: if, and values that depend on a condition. Where branches meet, a variable that differs between them
+ * gets a slot that each branch fills.
  */
 #include "frontend/array.h"
 
@@ -32,7 +32,8 @@ static void save(struct array_scope *scope, int n, const int *variables, struct 
     }
 }
 
-static void restore(struct array_scope *scope, int n, const int *variables, const struct value *values, const bool *set) {
+static void restore(struct array_scope *scope, int n, const int *variables, const struct value *values,
+                    const bool *set) {
     for (int i = 0; i < n; i++) {
         scope->variables[variables[i]].value = values[i];
         scope->variables[variables[i]].set = set[i];
@@ -139,8 +140,10 @@ static void merge_variable(struct merge *merge, int k, const struct ast_stmt *st
         const struct branch *branch = &merge->branches[i];
         if (branch->unreachable) continue;
         set &= branch->set[k];
-        if (!first) first = branch;
-        else same &= same_value(&first->values[k], &branch->values[k]);
+        if (!first)
+            first = branch;
+        else
+            same &= same_value(&first->values[k], &branch->values[k]);
     }
     struct array_variable *variable = &a->scope->variables[merge->variables[k]];
     variable->set = first && set;
@@ -177,11 +180,11 @@ static void merge_finish(struct merge *merge, const struct ast_stmt *stmt, int s
     a->unreachable = !reachable;
     if (!reachable) return;
     for (int k = 0; k < merge->n_variables; k++)
-        if (phis[k].slot >= 0)
-            a->scope->variables[merge->variables[k]].value = array_from_phi(a, &phis[k], stmt->span);
+        if (phis[k].slot >= 0) a->scope->variables[merge->variables[k]].value = array_from_phi(a, &phis[k], stmt->span);
 }
 
-/* --- if ------------------------------------------------------------------------------------------------------------- */
+/* --- if -------------------------------------------------------------------------------------------------------------
+ */
 
 /* The step of a condition, in the current block; NULL after an error (both branches are walked all the same). */
 static struct plan_step *condition_step(struct array *a, const struct value *condition, struct span span) {
@@ -232,7 +235,8 @@ void array_if(struct array *a, const struct ast_stmt *stmt) {
     merge_finish(&merge, stmt, scope);
 }
 
-/* --- a if c else b, and lazy `and` and `or` ------------------------------------------------------------------------- */
+/* --- a if c else b, and lazy `and` and `or` -------------------------------------------------------------------------
+ */
 
 /* The value of one of two branches; both were walked. */
 static struct value merge_values(struct merge *merge, const struct value *x, const struct value *y, struct span span,
@@ -285,7 +289,8 @@ struct value array_conditional(struct array *a, const struct ast_expr *e) {
     struct value args[3] = {condition, array_expr(a, e->conditional.then), array_expr(a, e->conditional.otherwise)};
     for (int i = 1; i < 3; i++) {
         args[i].product = false;
-        if (args[i].kind == VALUE_ERROR || !array_is_number(a, &args[i], "`a if c else b`")) return value_error(e->span);
+        if (args[i].kind == VALUE_ERROR || !array_is_number(a, &args[i], "`a if c else b`"))
+            return value_error(e->span);
     }
     struct type type = type_promote(args[1].type, args[2].type);
     struct value v = elementwise_call(&a->emit, OP_select, 3, args, e->span);
@@ -301,8 +306,8 @@ struct value array_lazy_logical(struct array *a, const struct ast_expr *e, const
     branch_start(&merge, is_and ? &step->block : &step->other);
     struct value right = array_expr(a, e->binary.right);
     if (right.kind == VALUE_NUMBER && (right.type.rank > 0 || right.type.dtype != TY_BOOL))
-        right = array_error(a, DIAG_TYPE, right.span, "`%s` of scalars wants a scalar bool, and `%s` is %s", ast_op_text(e->op),
-                            array_quote(a, right.span), value_type_text(a->arena, &right));
+        right = array_error(a, DIAG_TYPE, right.span, "`%s` of scalars wants a scalar bool, and `%s` is %s",
+                            ast_op_text(e->op), array_quote(a, right.span), value_type_text(a->arena, &right));
     branch_end(&merge);
     branch_start(&merge, is_and ? &step->other : &step->block);
     struct value decided = array_wrap(a, node_int(a, TY_BOOL, !is_and), e->span);

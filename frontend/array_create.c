@@ -47,14 +47,17 @@ static struct graph_node *positions(struct array *a, const struct array_shape *s
     return graph_index(array_graph(a), shape->rank, shape->dim, dim);
 }
 
-/* --- arange --------------------------------------------------------------------------------------------------------- */
+/* --- arange ---------------------------------------------------------------------------------------------------------
+ */
 
 /* How many of a, a + step, … lie before b: ceil((b - a) / step), by floored division for a step of either sign. */
 static const struct size *count_integers(struct array *a, const struct size *from, const struct size *to,
                                          const struct size *step) {
     const struct size *zero = array_const(a, 0), *length;
-    if (size_is_const(step, 1)) length = array_arith(a, SIZE_SUB, to, from);
-    else length = array_arith(a, SIZE_SUB, zero, array_arith(a, SIZE_DIV, array_arith(a, SIZE_SUB, from, to), step));
+    if (size_is_const(step, 1))
+        length = array_arith(a, SIZE_SUB, to, from);
+    else
+        length = array_arith(a, SIZE_SUB, zero, array_arith(a, SIZE_DIV, array_arith(a, SIZE_SUB, from, to), step));
     return array_arith(a, SIZE_LARGER, length, zero);
 }
 
@@ -82,7 +85,8 @@ static struct value as_f64(struct array *a, const struct value *v) {
 
 /* The number of elements is a value like any other here; a constant is folded by the graph. */
 static struct value arange_floats(struct array *a, const struct array_call *call, enum dtype dtype) {
-    struct value from = value_real(0, call->span), to = call->arguments[call->n == 1 ? 0 : 1], step = value_real(1, call->span);
+    struct value from = value_real(0, call->span), to = call->arguments[call->n == 1 ? 0 : 1],
+                 step = value_real(1, call->span);
     struct span span = call->span;
     if (call->n > 1) from = call->arguments[0];
     if (call->n > 2) step = call->arguments[2];
@@ -109,7 +113,8 @@ static bool all_scalars(struct array *a, const struct array_call *call) {
         const struct value *v = &call->arguments[i];
         if (!array_is_number(a, v, arena_printf(a->arena, "`%s`", call->name))) return false;
         if (v->type.rank == 0) continue;
-        diag_add(a->diags, DIAG_SHAPE, v->span, "`%s` wants scalars, and `%s` is an array", call->name, array_quote(a, v->span));
+        diag_add(a->diags, DIAG_SHAPE, v->span, "`%s` wants scalars, and `%s` is an array", call->name,
+                 array_quote(a, v->span));
         return false;
     }
     return true;
@@ -124,7 +129,8 @@ static struct value arange(struct array *a, const struct array_call *call) {
     return floats ? arange_floats(a, call, dtype) : arange_integers(a, call, dtype);
 }
 
-/* --- linspace, eye -------------------------------------------------------------------------------------------------- */
+/* --- linspace, eye --------------------------------------------------------------------------------------------------
+ */
 
 /* NumPy's: i*step + a with step = (b - a)/(n - 1), and the last element exactly b. */
 static struct value linspace(struct array *a, const struct array_call *call) {
@@ -132,7 +138,8 @@ static struct value linspace(struct array *a, const struct array_call *call) {
     if (!all_scalars(a, call)) return value_error(span);
     enum dtype dtype = dtype_of(a, call, TY_F64);
     struct array_shape shape = {.rank = 1};
-    if (dtype == TY_NONE || !(shape.dim[0] = array_size(a, &call->arguments[2], "the number of points"))) return value_error(span);
+    if (dtype == TY_NONE || !(shape.dim[0] = array_size(a, &call->arguments[2], "the number of points")))
+        return value_error(span);
     if (!check_sizes(a, call, &shape)) return value_error(span);
     struct value from = as_f64(a, &call->arguments[0]), to = as_f64(a, &call->arguments[1]);
     if (from.kind == VALUE_ERROR || to.kind == VALUE_ERROR) return value_error(span);
@@ -140,7 +147,8 @@ static struct value linspace(struct array *a, const struct array_call *call) {
     /* The last of a single point is never reached: that one is a. */
     const struct size *last = array_arith(a, SIZE_LARGER, array_arith(a, SIZE_SUB, shape.dim[0], one), one);
     struct graph_node *gaps = node_convert(a, node_size(a, last), TY_F64, span);
-    struct graph_node *step = node_op(a, OP_div, TY_F64, node_op(a, OP_sub, TY_F64, to.node, from.node, NULL, span), gaps, NULL, span);
+    struct graph_node *step =
+        node_op(a, OP_div, TY_F64, node_op(a, OP_sub, TY_F64, to.node, from.node, NULL, span), gaps, NULL, span);
     struct graph_node *i = positions(a, &shape, 0);
     struct graph_node *x = node_op(a, OP_mul, TY_F64, node_convert(a, i, TY_F64, span), step, NULL, span);
     x = node_op(a, OP_add, TY_F64, x, from.node, NULL, span);
@@ -155,7 +163,8 @@ static struct value eye(struct array *a, const struct array_call *call) {
     if (dtype == TY_NONE || !n) return value_error(call->span);
     struct array_shape shape = {.rank = 2, .dim = {n, n}};
     if (!check_sizes(a, call, &shape)) return value_error(call->span);
-    struct graph_node *same = node_op(a, OP_eq, TY_BOOL, positions(a, &shape, 0), positions(a, &shape, 1), NULL, call->span);
+    struct graph_node *same =
+        node_op(a, OP_eq, TY_BOOL, positions(a, &shape, 0), positions(a, &shape, 1), NULL, call->span);
     return array_wrap(a, node_convert(a, same, dtype, call->span), call->span);
 }
 

@@ -46,7 +46,9 @@ static bool add_item(struct printed *p, const struct value *v) {
         add_text(p, NULL);
         ARENA_PUSH(a->arena, p->values, p->n_values, p->values_capacity) = *v;
         return true;
-    case VALUE_NONE: diag_add(a->diags, DIAG_TYPE, v->span, "`%s` has no value to print", array_quote(a, v->span)); return false;
+    case VALUE_NONE:
+        diag_add(a->diags, DIAG_TYPE, v->span, "`%s` has no value to print", array_quote(a, v->span));
+        return false;
     default: return false;
     }
 }
@@ -70,7 +72,8 @@ static struct value print(struct array *a, const struct array_call *call) {
 static const char *path_of(struct array *a, const struct array_call *call) {
     const struct value *path = &call->arguments[0];
     if (!a->elab->program->options->files.allowed) {
-        diag_add(a->diags, DIAG_UNSUPPORTED, call->span, "`%s` is not allowed here: files were not permitted", call->name);
+        diag_add(a->diags, DIAG_UNSUPPORTED, call->span, "`%s` is not allowed here: files were not permitted",
+                 call->name);
         return NULL;
     }
     if (path->kind != VALUE_STRING) {
@@ -96,8 +99,9 @@ static struct value save(struct array *a, const struct array_call *call) {
     return (struct value){.kind = VALUE_NONE, .span = call->span};
 }
 
-/* Element type and rank are those of the file now; sizes are read again when the program runs. Sizes that are 1 now are taken for 1, others
- * for anything else: the first is checked, the second needs no check, as a size that became 1 fails to equal what it met. */
+/* Element type and rank are those of the file now; sizes are read again when the program runs. Sizes that are 1 now are
+ * taken for 1, others for anything else: the first is checked, the second needs no check, as a size that became 1 fails
+ * to equal what it met. */
 static struct value load(struct array *a, const struct array_call *call) {
     const struct frontend_files *files = &a->elab->program->options->files;
     const char *path = path_of(a, call);
@@ -108,10 +112,12 @@ static struct value load(struct array *a, const struct array_call *call) {
     struct strbuf why;
     strbuf_init(&why, a->arena);
     if (!files->load_header || !files->load_header(files->host, path, &type, &rank, sizes, &why))
-        return array_error(a, DIAG_FILE, call->span, "%s", why.length ? strbuf_text(&why) : "files cannot be read here");
+        return array_error(a, DIAG_FILE, call->span, "%s",
+                           why.length ? strbuf_text(&why) : "files cannot be read here");
     if (rank > TYPE_MAX_RANK || type == TY_F16)
-        return array_error(a, DIAG_UNSUPPORTED, call->span, "\"%s\" holds %s of rank %d, which is not available in this version", path,
-                           dtype_name(type), rank);
+        return array_error(a, DIAG_UNSUPPORTED, call->span,
+                           "\"%s\" holds %s of rank %d, which is not available in this version", path, dtype_name(type),
+                           rank);
     int slot = plan_add_slot(a->plan, NULL, type, rank);
     struct graph_sink *sink = graph_sink(array_graph(a), SINK_LOAD, call->span);
     sink->slot = slot;
@@ -123,7 +129,9 @@ static struct value load(struct array *a, const struct array_call *call) {
         shape[d] = size_dim(&a->plan->sizes, slot, d, !one);
         if (!one) continue;
         if (!array_check_text(a, CHECK_EQUAL, shape[d], array_const(a, 1), DIAG_SHAPE, call->span,
-                              arena_printf(a->arena, "dimension %d of \"%s\" was 1 when the program was compiled, and now is \1", d, path)))
+                              arena_printf(a->arena,
+                                           "dimension %d of \"%s\" was 1 when the program was compiled, and now is \1",
+                                           d, path)))
             return value_error(call->span);
         shape[d] = array_const(a, 1);
     }

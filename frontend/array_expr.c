@@ -53,7 +53,8 @@ static struct value name_value(struct array *a, const struct ast_expr *e) {
     case NAME_FUNCTION:
     case NAME_BUILTIN:
     case NAME_OP:
-        return array_error(a, DIAG_TYPE, e->span, "`%s` is a function and no value: call it, `%s(…)`", e->name, e->name);
+        return array_error(a, DIAG_TYPE, e->span, "`%s` is a function and no value: call it, `%s(…)`", e->name,
+                           e->name);
     case NAME_UNKNOWN: break;
     }
     return value_error(e->span);
@@ -97,7 +98,8 @@ static struct value leaf_value(struct array *a, const struct ast_expr *e) {
     case AST_CALL: return array_call(a, e);
     case AST_ARRAY:
         if (a->elementwise)
-            return array_error(a, DIAG_TYPE, e->span, "an array literal is not allowed here: this formula is elementwise");
+            return array_error(a, DIAG_TYPE, e->span,
+                               "an array literal is not allowed here: this formula is elementwise");
         return array_literal(a, e);
     case AST_TUPLE: return tuple_value(a, e);
     default: return value_error(e->span);
@@ -138,7 +140,8 @@ struct value array_binary(struct array *a, enum ast_op op, struct value left, st
     }
     bool compares = op >= AST_EQ && op <= AST_GE;
     if (!compares && !array_literals_fit(a, 2, pair)) return value_error(span);
-    if (left.kind == VALUE_NUMBER && right.kind == VALUE_NUMBER && !array_align(a, 2, pair, span)) return value_error(span);
+    if (left.kind == VALUE_NUMBER && right.kind == VALUE_NUMBER && !array_align(a, 2, pair, span))
+        return value_error(span);
     struct value v = elementwise_binary(&a->emit, op, &pair[0], &pair[1], span);
     v.span = span;
     if (v.kind == VALUE_NUMBER && size) v.size = size;
@@ -151,14 +154,17 @@ static struct value chain_value(struct array *a, const struct ast_expr *e, struc
     for (int i = 1; i < e->chain.n_operands; i++) {
         struct value right = array_expr(a, e->chain.operands[i]);
         struct span span = span_join(left.span, right.span);
-        struct value holds = array_binary(a, e->chain.ops[i - 1], left, right, e->chain.n_operands == 2 ? e->span : span);
+        struct value holds =
+            array_binary(a, e->chain.ops[i - 1], left, right, e->chain.n_operands == 2 ? e->span : span);
         failed |= holds.kind == VALUE_ERROR;
         if (failed || i == 1) {
             result = holds;
         } else {
             struct value both[2] = {result, holds};
-            if (!array_align(a, 2, both, e->span)) failed = true;
-            else result = elementwise_logical(&a->emit, AST_AND, &both[0], &both[1], e->span);
+            if (!array_align(a, 2, both, e->span))
+                failed = true;
+            else
+                result = elementwise_logical(&a->emit, AST_AND, &both[0], &both[1], e->span);
         }
         left = right;
     }
@@ -168,7 +174,8 @@ static struct value chain_value(struct array *a, const struct ast_expr *e, struc
 }
 
 static struct value logical_value(struct array *a, const struct ast_expr *e, struct value left) {
-    if (left.kind == VALUE_NUMBER && left.type.rank == 0 && left.type.dtype == TY_BOOL && !array_is_simple(a, e->binary.right))
+    if (left.kind == VALUE_NUMBER && left.type.rank == 0 && left.type.dtype == TY_BOOL &&
+        !array_is_simple(a, e->binary.right))
         return array_lazy_logical(a, e, &left);
     struct value both[2] = {left, array_expr(a, e->binary.right)};
     if (both[0].kind == VALUE_ERROR || both[1].kind == VALUE_ERROR) return value_error(e->span);
@@ -250,7 +257,9 @@ struct value array_condition(struct array *a, const struct ast_expr *e, const ch
     if (v.kind == VALUE_ERROR || !array_is_number(a, &v, what)) return value_error(e->span);
     if (v.type.rank > 0) {
         struct array_shape shape = array_value_shape(&v);
-        const char *advice = e->kind == AST_NAME || v.type.dtype != TY_BOOL ? "" : "; use any(…) or all(…), or where(…) for each element";
+        const char *advice = e->kind == AST_NAME || v.type.dtype != TY_BOOL
+                                 ? ""
+                                 : "; use any(…) or all(…), or where(…) for each element";
         if (strcmp(what, "`a if c else b`") == 0) advice = "; use where(c, a, b) to choose for each element";
         return array_error(a, DIAG_SHAPE, e->span, "%s needs a scalar bool, and `%s` is an array %s%s", what,
                            array_quote(a, e->span), array_shape_text(a, &shape), advice);
@@ -261,7 +270,8 @@ struct value array_condition(struct array *a, const struct ast_expr *e, const ch
     return v;
 }
 
-/* --- what may be evaluated in vain --------------------------------------------------------------------------------- */
+/* --- what may be evaluated in vain ---------------------------------------------------------------------------------
+ */
 
 static bool is_simple_node(struct array *a, const struct ast_expr *e) {
     switch (e->kind) {

@@ -1,4 +1,5 @@
-/* array_formula.c: the value of a host's formula: nodata where a used input is nodata, and in the type that is wanted. */
+/* array_formula.c: the value of a host's formula: nodata where a used input is nodata, and in the type that is wanted.
+ */
 #include "frontend/array.h"
 
 #include <math.h>
@@ -41,8 +42,8 @@ static struct value nodata_value(struct array *a, enum dtype dtype, struct span 
     struct value v = value_real(nodata, span);
     if (!dtype_is_float(dtype) && (nodata != floor(nodata) || fabs(nodata) > 0x1p63 ||
                                    !dtype_holds_int(dtype, nodata < 0, (uint64_t)fabs(nodata))))
-        return array_error(a, DIAG_ARGUMENT, span, "the formula's nodata value %g is no value of its result type %s", nodata,
-                           dtype_name(dtype));
+        return array_error(a, DIAG_ARGUMENT, span, "the formula's nodata value %g is no value of its result type %s",
+                           nodata, dtype_name(dtype));
     return elementwise_convert(&a->emit, dtype, &v, span);
 }
 
@@ -52,8 +53,10 @@ struct value array_formula(struct array *a, const struct ast_expr *e, struct val
     struct value mask = {.kind = VALUE_NONE};
     if (v.kind == VALUE_ERROR || !array_is_number(a, &v, "the formula")) return value_error(e->span);
     v.product = false;
-    if (formula->result_type != TY_NONE) v = elementwise_convert(&a->emit, formula->result_type, &v, e->span);
-    else v = array_as(a, &v, (struct type){v.type.dtype, STRONG, 0});
+    if (formula->result_type != TY_NONE)
+        v = elementwise_convert(&a->emit, formula->result_type, &v, e->span);
+    else
+        v = array_as(a, &v, (struct type){v.type.dtype, STRONG, 0});
     if (v.kind == VALUE_ERROR) return v;
 
     mark_used(a, e, used);
@@ -76,7 +79,8 @@ struct value array_formula(struct array *a, const struct ast_expr *e, struct val
     }
     if (mask.kind != VALUE_NUMBER) return v;
     if (!formula->has_nodata)
-        return array_error(a, DIAG_ARGUMENT, e->span, "inputs of this formula have nodata values, and its result has none");
+        return array_error(a, DIAG_ARGUMENT, e->span,
+                           "inputs of this formula have nodata values, and its result has none");
     struct value args[3] = {mask, nodata_value(a, v.type.dtype, e->span), v};
     if (args[1].kind == VALUE_ERROR || !array_align(a, 3, args, e->span)) return value_error(e->span);
     return elementwise_call(&a->emit, OP_select, 3, args, e->span);

@@ -1,5 +1,5 @@
-/* array_index.c: subscripts and slices become views. Slices are clamped as NumPy's are, by arithmetic of sizes; subscripts
- * are checked.
+/* array_index.c: subscripts and slices become views. Slices are clamped as NumPy's are, by arithmetic of sizes;
+ * subscripts are checked.
  */
 #include "frontend/array.h"
 
@@ -23,9 +23,13 @@ struct indexing {
     int dim; /* next of the source */
 };
 
-static const struct size *constant(struct array *a, int64_t value) { return array_const(a, value); }
+static const struct size *constant(struct array *a, int64_t value) {
+    return array_const(a, value);
+}
 
-static bool is_const(const struct size *s) { return s->op == SIZE_CONST; }
+static bool is_const(const struct size *s) {
+    return s->op == SIZE_CONST;
+}
 
 static const struct size *add(struct array *a, const struct size *x, const struct size *y) {
     return array_arith(a, SIZE_ADD, x, y);
@@ -35,7 +39,8 @@ static const struct size *sub(struct array *a, const struct size *x, const struc
     return array_arith(a, SIZE_SUB, x, y);
 }
 
-static const struct size *clamp(struct array *a, const struct size *x, const struct size *low, const struct size *high) {
+static const struct size *clamp(struct array *a, const struct size *x, const struct size *low,
+                                const struct size *high) {
     return array_arith(a, SIZE_SMALLER, array_arith(a, SIZE_LARGER, x, low), high);
 }
 
@@ -48,8 +53,7 @@ static const struct size *bound(struct array *a, const struct size *b, const str
 }
 
 static const struct size *divided_up(struct array *a, const struct size *length, const struct slice *s, int64_t step) {
-    if (s->steps)
-        return array_arith(a, SIZE_DIV, add(a, length, sub(a, s->steps, constant(a, 1))), s->steps);
+    if (s->steps) return array_arith(a, SIZE_DIV, add(a, length, sub(a, s->steps, constant(a, 1))), s->steps);
     if (step == 1) return length;
     return array_arith(a, SIZE_DIV, add(a, length, constant(a, step - 1)), constant(a, step));
 }
@@ -96,7 +100,8 @@ static bool slice_part(struct array *a, const struct ast_expr *e, const char *wh
     if (!e) return true;
     struct value v = array_expr(a, e);
     *size = array_size(a, &v, what);
-    if (*size && size_is_const(*size, INT64_MIN)) *size = array_const(a, -INT64_MAX); /* as far out, and can be negated */
+    if (*size && size_is_const(*size, INT64_MIN))
+        *size = array_const(a, -INT64_MAX); /* as far out, and can be negated */
     return *size != NULL;
 }
 
@@ -105,7 +110,8 @@ static bool take_slice(struct indexing *x, const struct ast_subscript *sub_scrip
     struct slice s = {.step = 1};
     const struct size *step, *n = x->source.dim[x->dim];
     if (!slice_part(a, sub_script->start, "a slice's start", &s.start) ||
-        !slice_part(a, sub_script->stop, "a slice's end", &s.stop) || !slice_part(a, sub_script->step, "a slice's step", &step))
+        !slice_part(a, sub_script->stop, "a slice's end", &s.stop) ||
+        !slice_part(a, sub_script->step, "a slice's step", &step))
         return false;
     if (step && is_const(step)) {
         s.step = step->value;
@@ -119,8 +125,10 @@ static bool take_slice(struct indexing *x, const struct ast_subscript *sub_scrip
                               "a step that is known only at run time must be positive, and this one is \1"))
             return false;
     }
-    if (s.step > 0) slice_forwards(a, &s, n);
-    else slice_backwards(a, &s, n);
+    if (s.step > 0)
+        slice_forwards(a, &s, n);
+    else
+        slice_backwards(a, &s, n);
     struct view_term *term = ARENA_NEW(a->arena, struct view_term);
     *term = (struct view_term){x->shape.rank, s.steps ? s.steps : constant(a, s.step)};
     x->map.axis[x->dim++] = (struct view_axis){s.offset, 1, term};
@@ -184,7 +192,8 @@ static bool check_counts(struct indexing *x) {
         diag_add(a->diags, DIAG_INDEX, x->expr->span, "`...` can stand in a subscript only once");
     } else if (taken > x->source.rank) {
         if (x->source.rank == 0)
-            diag_add(a->diags, DIAG_INDEX, x->expr->span, "`%s` is a scalar and has no elements", array_quote(a, x->base->span));
+            diag_add(a->diags, DIAG_INDEX, x->expr->span, "`%s` is a scalar and has no elements",
+                     array_quote(a, x->base->span));
         else
             diag_add(a->diags, DIAG_INDEX, x->expr->span, "%d subscripts for `%s`, which has rank %d", taken,
                      array_quote(a, x->base->span), x->source.rank);

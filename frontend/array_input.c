@@ -31,7 +31,8 @@ static struct value declared_scalar(struct array *a, const struct ast_type *type
     enum dtype dtype = array_element(a, type);
     if (dtype == TY_NONE) return value_error(span);
     if (v->type.rank > 0) return wrong_type(a, type, v, name, DIAG_SHAPE, span);
-    if (!v->type.weak && !dtype_converts_safely(v->type.dtype, dtype)) return wrong_type(a, type, v, name, DIAG_TYPE, span);
+    if (!v->type.weak && !dtype_converts_safely(v->type.dtype, dtype))
+        return wrong_type(a, type, v, name, DIAG_TYPE, span);
     if (v->type.weak == WEAK_FLOAT && !v->is_const && !dtype_is_float(dtype))
         return wrong_type(a, type, v, name, DIAG_TYPE, span);
     return array_as(a, v, (struct type){dtype, STRONG, 0});
@@ -112,9 +113,11 @@ static void spoil_sizes(struct array_scope *scope, const struct ast_type *type, 
 struct value array_declared(struct array *a, struct array_scope *scope, const struct ast_type *type,
                             const struct value *v, const char *name, struct span span) {
     struct value result = *v;
-    if (v->kind != VALUE_NUMBER && v->kind != VALUE_ERROR) result = wrong_type(a, type, v, name, DIAG_TYPE, span);
+    if (v->kind != VALUE_NUMBER && v->kind != VALUE_ERROR)
+        result = wrong_type(a, type, v, name, DIAG_TYPE, span);
     else if (v->kind == VALUE_NUMBER)
-        result = type->is_array ? declared_array(a, scope, type, v, name, span) : declared_scalar(a, type, v, name, span);
+        result =
+            type->is_array ? declared_array(a, scope, type, v, name, span) : declared_scalar(a, type, v, name, span);
     if (result.kind == VALUE_ERROR) spoil_sizes(scope, type, span);
     return result;
 }
@@ -134,10 +137,11 @@ static struct value make_input(struct array *a, int k, const struct frontend_inp
     a->plan->slots[slot].input = k;
     a->plan->input_slots[k] = slot;
     if (binding->type <= TY_NONE || binding->type >= TY_COUNT || binding->rank < 0 || binding->rank > TYPE_MAX_RANK)
-        return array_error(a, DIAG_ARGUMENT, input->span, "`%s` is bound to no array of up to %d dimensions", input->name,
-                           TYPE_MAX_RANK);
+        return array_error(a, DIAG_ARGUMENT, input->span, "`%s` is bound to no array of up to %d dimensions",
+                           input->name, TYPE_MAX_RANK);
     if (binding->type == TY_F16)
-        return array_error(a, DIAG_UNSUPPORTED, input->span, "`%s` is f16, which is not available in this version", input->name);
+        return array_error(a, DIAG_UNSUPPORTED, input->span, "`%s` is f16, which is not available in this version",
+                           input->name);
     const struct size *shape[TYPE_MAX_RANK];
     for (int d = 0; d < binding->rank; d++) {
         bool one = binding->ones >> d & 1;
@@ -164,14 +168,15 @@ static struct value check_input(struct array *a, int k, const struct frontend_in
     if (formula) {
         if (v.type.dtype == formula->inputs[k].type && v.type.rank == formula->inputs[k].rank) return v;
         return array_error(a, v.type.dtype == formula->inputs[k].type ? DIAG_SHAPE : DIAG_TYPE, input->span,
-                           "`%s` is %s of rank %d by the formula's inputs, and it is bound to %s of rank %d", input->name,
-                           dtype_name(formula->inputs[k].type), formula->inputs[k].rank, dtype_name(v.type.dtype),
-                           v.type.rank);
+                           "`%s` is %s of rank %d by the formula's inputs, and it is bound to %s of rank %d",
+                           input->name, dtype_name(formula->inputs[k].type), formula->inputs[k].rank,
+                           dtype_name(v.type.dtype), v.type.rank);
     }
     if (input->has_default && input->weak != STRONG) return weak_input(a, input, v);
     const struct ast_stmt *param = find_param(a, input->name);
     if (param && param->param.type)
-        return array_declared(a, a->top, param->param.type, &v, arena_printf(a->arena, "`%s`", input->name), input->span);
+        return array_declared(a, a->top, param->param.type, &v, arena_printf(a->arena, "`%s`", input->name),
+                              input->span);
     if (input->typed && !a->resolve->entry && (v.type.rank != input->rank || v.type.dtype != input->type))
         return array_error(a, v.type.rank != input->rank ? DIAG_SHAPE : DIAG_TYPE, input->span,
                            "`%s` is %s of rank %d by its default, and it is bound to %s", input->name,

@@ -22,8 +22,10 @@ static void describe_size(struct array *a, struct array_message *message, void *
     const struct size_pair *pair = host;
     strbuf_printf(&message->text, "dimension %d of `%s` is ", pair->dim, pair->parameter);
     array_message_size(a, message, pair->is);
-    if (pair->symbol) strbuf_printf(&message->text, ", but `%s` is ", pair->symbol);
-    else strbuf_puts(&message->text, " and is declared as ");
+    if (pair->symbol)
+        strbuf_printf(&message->text, ", but `%s` is ", pair->symbol);
+    else
+        strbuf_puts(&message->text, " and is declared as ");
     array_message_size(a, message, pair->expected);
 }
 
@@ -50,7 +52,8 @@ static bool check_sizes(struct lift *lift) {
                 pair.symbol = dim->name;
                 pair.expected = known[variable];
             }
-            if (!array_check(a, CHECK_EQUAL, pair.is, pair.expected, DIAG_SHAPE, lift->values[i].span, describe_size, &pair))
+            if (!array_check(a, CHECK_EQUAL, pair.is, pair.expected, DIAG_SHAPE, lift->values[i].span, describe_size,
+                             &pair))
                 return false;
         }
     }
@@ -116,7 +119,8 @@ static bool convert_scalars(struct lift *lift, const struct ufunc_instance *inst
     shape->rank = 0;
     for (int i = 0; i < *n_args; i++) {
         bool built_in = instance->constants && instance->constants[i];
-        args[i] = built_in ? node_int(a, instance->param_types[i], 0) : value_as(&a->emit, &scalars[i], instance->param_types[i]);
+        args[i] = built_in ? node_int(a, instance->param_types[i], 0)
+                           : value_as(&a->emit, &scalars[i], instance->param_types[i]);
         if (!args[i]) return false;
         if (scalars[i].type.rank > 0) *shape = array_value_shape(&scalars[i]);
     }
@@ -141,8 +145,8 @@ struct value array_lift(struct array *a, const struct ast_function *function, in
 
     struct value *results = ARENA_ARRAY(a->arena, struct value, instance->n_results);
     for (int i = 0; i < instance->n_results; i++) {
-        struct graph_node *node = graph_call(array_graph(a), instance->function, i, instance->results[i].dtype, shape.rank,
-                                             shape.dim, n_args, args, n_whole, whole, span);
+        struct graph_node *node = graph_call(array_graph(a), instance->function, i, instance->results[i].dtype,
+                                             shape.rank, shape.dim, n_args, args, n_whole, whole, span);
         results[i] = array_wrap(a, node, span);
         results[i].type.weak = instance->results[i].weak;
     }

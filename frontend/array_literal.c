@@ -1,5 +1,5 @@
-/* array_literal.c: [1, 2, 3]. Constants become a literal of the plan; elements known only at run time, and rows that are
- * arrays, are chosen by position.
+/* array_literal.c: [1, 2, 3]. Constants become a literal of the plan; elements known only at run time, and rows that
+ * are arrays, are chosen by position.
  */
 #include "frontend/array.h"
 
@@ -57,8 +57,10 @@ static void add_leaf(struct literal *x, const struct ast_expr *e) {
     } else if (v.is_const) {
         leaf.f = v.real;
     } else if (v.node && v.node->op == OP_const && v.type.weak == STRONG) {
-        if (dtype_is_float(v.type.dtype)) leaf.f = v.node->imm.f;
-        else leaf.i = v.node->imm.i;
+        if (dtype_is_float(v.type.dtype))
+            leaf.f = v.node->imm.f;
+        else
+            leaf.i = v.node->imm.i;
     } else {
         leaf.computed = x->n_computed;
         ARENA_PUSH(a->arena, x->computed, x->n_computed, x->computed_capacity) = v;
@@ -72,16 +74,22 @@ static void add_leaf(struct literal *x, const struct ast_expr *e) {
 static void add_rows(struct literal *x, const struct ast_expr *e, int depth) {
     if (x->failed) return;
     if (depth == x->rank) {
-        if (e->kind == AST_ARRAY) literal_error(x, DIAG_SHAPE, e->span, "an array literal must be rectangular: this is a row, and others here are no rows");
-        else add_leaf(x, e);
+        if (e->kind == AST_ARRAY)
+            literal_error(x, DIAG_SHAPE, e->span,
+                          "an array literal must be rectangular: this is a row, and others here are no rows");
+        else
+            add_leaf(x, e);
         return;
     }
     if (e->kind != AST_ARRAY) {
-        literal_error(x, DIAG_SHAPE, e->span, "an array literal must be rectangular: this is no row, and others here are");
-    } else if (e->list.count != x->shape[depth]) {
         literal_error(x, DIAG_SHAPE, e->span,
-                      arena_printf(x->a->arena, "an array literal must be rectangular: this row has %d element%s, the first has %lld",
-                                   e->list.count, e->list.count == 1 ? "" : "s", (long long)x->shape[depth]));
+                      "an array literal must be rectangular: this is no row, and others here are");
+    } else if (e->list.count != x->shape[depth]) {
+        literal_error(
+            x, DIAG_SHAPE, e->span,
+            arena_printf(x->a->arena,
+                         "an array literal must be rectangular: this row has %d element%s, the first has %lld",
+                         e->list.count, e->list.count == 1 ? "" : "s", (long long)x->shape[depth]));
     } else {
         for (int i = 0; i < e->list.count; i++) add_rows(x, e->list.items[i], depth + 1);
     }
@@ -94,8 +102,10 @@ static void store_leaf(struct literal *x, const struct leaf *leaf, enum dtype to
     if (dtype_is_float(to)) {
         double f = from_float ? leaf->f : big ? (double)(uint64_t)leaf->i : (double)leaf->i;
         float narrow = from_float ? (float)leaf->f : big ? (float)(uint64_t)leaf->i : (float)leaf->i;
-        if (to == TY_F32) memcpy(at, &narrow, sizeof narrow);
-        else memcpy(at, &f, sizeof f);
+        if (to == TY_F32)
+            memcpy(at, &narrow, sizeof narrow);
+        else
+            memcpy(at, &f, sizeof f);
         return;
     }
     bool negative = !big && leaf->i < 0;
@@ -112,7 +122,8 @@ static struct value constant_literal(struct literal *x, struct span span) {
     enum dtype dtype = x->type.dtype;
     size_t size = (size_t)dtype_size(dtype);
     char *data = arena_alloc(a->arena, size * (size_t)x->n_leaves);
-    for (int i = 0; i < x->n_leaves && !x->failed; i++) store_leaf(x, &x->leaves[i], dtype, data + size * (size_t)i, span);
+    for (int i = 0; i < x->n_leaves && !x->failed; i++)
+        store_leaf(x, &x->leaves[i], dtype, data + size * (size_t)i, span);
     if (x->failed) return value_error(span);
     const struct size *shape[TYPE_MAX_RANK];
     for (int d = 0; d < x->rank; d++) shape[d] = array_const(a, x->shape[d]);
@@ -122,7 +133,8 @@ static struct value constant_literal(struct literal *x, struct span span) {
     return v;
 }
 
-/* --- elements known at run time ------------------------------------------------------------------------------------- */
+/* --- elements known at run time -------------------------------------------------------------------------------------
+ */
 
 static struct value leaf_value(struct literal *x, const struct leaf *leaf, struct span span) {
     struct array *a = x->a;
@@ -133,8 +145,10 @@ static struct value leaf_value(struct literal *x, const struct leaf *leaf, struc
         if (leaf->type.dtype == TY_U64) v.negative = false, v.magnitude = (uint64_t)leaf->i;
         return v;
     }
-    return array_wrap(a, dtype_is_float(leaf->type.dtype) ? node_float(a, leaf->type.dtype, leaf->f)
-                                                           : node_int(a, leaf->type.dtype, leaf->i), span);
+    return array_wrap(a,
+                      dtype_is_float(leaf->type.dtype) ? node_float(a, leaf->type.dtype, leaf->f)
+                                                       : node_int(a, leaf->type.dtype, leaf->i),
+                      span);
 }
 
 /* Row-major position in the dimensions of the brackets, as an array of the result's shape. */
@@ -144,7 +158,8 @@ static struct graph_node *position(struct literal *x, const struct array_shape *
     int64_t stride = 1;
     for (int d = x->rank - 1; d >= 0; stride *= x->shape[d--]) {
         struct graph_node *index = graph_index(array_graph(a), shape->rank, shape->dim, d);
-        if (stride != 1) index = node_op(a, OP_mul, TY_I64, index, node_int(a, TY_I64, stride), NULL, (struct span){0, 0});
+        if (stride != 1)
+            index = node_op(a, OP_mul, TY_I64, index, node_int(a, TY_I64, stride), NULL, (struct span){0, 0});
         sum = sum ? node_op(a, OP_add, TY_I64, sum, index, NULL, (struct span){0, 0}) : index;
     }
     return sum;
@@ -153,17 +168,21 @@ static struct graph_node *position(struct literal *x, const struct array_shape *
 static struct value computed_literal(struct literal *x, struct span span) {
     struct array *a = x->a;
     if (x->n_leaves > MAX_COMPUTED)
-        return array_error(a, DIAG_LIMIT, span, "an array literal with elements that are computed has at most %d of them", MAX_COMPUTED);
+        return array_error(a, DIAG_LIMIT, span,
+                           "an array literal with elements that are computed has at most %d of them", MAX_COMPUTED);
     struct value *values = ARENA_ARRAY(a->arena, struct value, x->n_leaves);
     int rank = -1;
     for (int i = 0; i < x->n_leaves; i++) {
         values[i] = leaf_value(x, &x->leaves[i], span);
         if (rank >= 0 && values[i].type.rank != rank)
-            return array_error(a, DIAG_SHAPE, values[i].span, "an array literal must be rectangular: `%s` has rank %d, and another element has rank %d",
-                               array_quote(a, values[i].span), values[i].type.rank, rank);
+            return array_error(
+                a, DIAG_SHAPE, values[i].span,
+                "an array literal must be rectangular: `%s` has rank %d, and another element has rank %d",
+                array_quote(a, values[i].span), values[i].type.rank, rank);
         rank = values[i].type.rank;
     }
-    if (rank + x->rank > TYPE_MAX_RANK) return array_error(a, DIAG_LIMIT, span, "an array has at most rank %d", TYPE_MAX_RANK);
+    if (rank + x->rank > TYPE_MAX_RANK)
+        return array_error(a, DIAG_LIMIT, span, "an array has at most rank %d", TYPE_MAX_RANK);
     struct array_shape row = array_value_shape(&values[0]), shape = {.rank = x->rank + row.rank};
     for (int i = 1; i < x->n_leaves; i++) { /* rows have one shape: nothing broadcasts here */
         struct array_shape other = array_value_shape(&values[i]);
@@ -201,14 +220,16 @@ struct value array_literal(struct array *a, const struct ast_expr *e) {
         x.shape[x.rank++] = row->list.count;
         if (row->list.count == 0) break;
     }
-    if (row->kind == AST_ARRAY && row->list.count) return array_error(a, DIAG_LIMIT, e->span, "an array has at most rank %d", TYPE_MAX_RANK);
+    if (row->kind == AST_ARRAY && row->list.count)
+        return array_error(a, DIAG_LIMIT, e->span, "an array has at most rank %d", TYPE_MAX_RANK);
     add_rows(&x, e, 0);
     if (x.failed) return value_error(e->span);
     if (x.n_leaves == 0) x.type = (struct type){TY_F64, WEAK_FLOAT, 0};
     return x.n_computed ? computed_literal(&x, e->span) : constant_literal(&x, e->span);
 }
 
-/* --- weak literals meeting a type ------------------------------------------------------------------------------------ */
+/* --- weak literals meeting a type ------------------------------------------------------------------------------------
+ */
 
 static const struct plan_literal *literal_of(struct array *a, const struct graph_node *node) {
     if (node && node->op == OP_view) node = node->args[0];

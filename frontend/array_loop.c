@@ -27,20 +27,23 @@ static bool has_continue(const struct ast_block *block) {
     return false;
 }
 
-/* --- which variables the loop carries ------------------------------------------------------------------------------ */
+/* --- which variables the loop carries ------------------------------------------------------------------------------
+ */
 
 static int find(const struct array_loop *loop, int variable) {
     int low = 0, high = loop->n_variables;
     while (low < high) {
         int middle = low + (high - low) / 2;
-        if (loop->variables[middle] < variable) low = middle + 1;
-        else high = middle;
+        if (loop->variables[middle] < variable)
+            low = middle + 1;
+        else
+            high = middle;
     }
     return low < loop->n_variables && loop->variables[low] == variable ? low : -1;
 }
 
-/* Up to which offset of an iteration a read would see the value of the iteration before: the end of the first statement of the body that
- * assigns the variable whatever happens, or of the loop. */
+/* Up to which offset of an iteration a read would see the value of the iteration before: the end of the first statement
+ * of the body that assigns the variable whatever happens, or of the loop. */
 static void find_exposed(struct array *a, struct array_loop *loop, uint32_t *until) {
     const struct ast_stmt *stmt = loop->stmt;
     const struct ast_block *body = &stmt->loop.body;
@@ -92,12 +95,15 @@ static void enter(struct array *a, struct array_loop *loop) {
 static void read_slots(struct array *a, struct array_loop *loop) {
     for (int k = 0; k < loop->n_variables; k++) {
         struct array_variable *variable = &a->scope->variables[loop->variables[k]];
-        if (loop->phis[k].slot >= 0) variable->value = array_from_phi(a, &loop->phis[k], variable->value.span);
-        else if (!loop->carried[k]) variable->set = false;
+        if (loop->phis[k].slot >= 0)
+            variable->value = array_from_phi(a, &loop->phis[k], variable->value.span);
+        else if (!loop->carried[k])
+            variable->set = false;
     }
 }
 
-/* --- the end of an iteration ---------------------------------------------------------------------------------------- */
+/* --- the end of an iteration ----------------------------------------------------------------------------------------
+ */
 
 struct changed_shape {
     const char *name;
@@ -114,20 +120,24 @@ static void describe_change(struct array *a, struct array_message *message, void
 }
 
 /* The value may go to the slot: it has its rank and shape. */
-static bool keeps_shape(struct array *a, const struct array_loop *loop, int k, const struct value *v, struct span span) {
+static bool keeps_shape(struct array *a, const struct array_loop *loop, int k, const struct value *v,
+                        struct span span) {
     const struct array_phi *phi = &loop->phis[k];
     const char *name = a->scope->names->variables[loop->variables[k]];
     if (v->type.rank != phi->type.rank) {
         diag_add(a->diags, DIAG_SHAPE, span,
-                 "`%s` has rank %d before an iteration and rank %d after it; a variable that a loop carries keeps rank and shape",
+                 "`%s` has rank %d before an iteration and rank %d after it; a variable that a loop carries keeps rank "
+                 "and shape",
                  name, phi->type.rank, v->type.rank);
         return false;
     }
     struct array_shape to = array_value_shape(v), from = to;
     struct changed_shape change = {name, &from, &to};
-    for (int d = 0; d < to.rank; d++) from.dim[d] = phi->shape[d] ? phi->shape[d] : size_dim(&a->plan->sizes, phi->slot, d, false);
     for (int d = 0; d < to.rank; d++)
-        if (!array_check(a, CHECK_EQUAL, to.dim[d], from.dim[d], DIAG_SHAPE, span, describe_change, &change)) return false;
+        from.dim[d] = phi->shape[d] ? phi->shape[d] : size_dim(&a->plan->sizes, phi->slot, d, false);
+    for (int d = 0; d < to.rank; d++)
+        if (!array_check(a, CHECK_EQUAL, to.dim[d], from.dim[d], DIAG_SHAPE, span, describe_change, &change))
+            return false;
     return true;
 }
 
@@ -175,7 +185,9 @@ static void write_back(struct array *a, struct array_loop *loop, bool leaving, s
     }
 }
 
-void array_leave(struct array *a, int scope, struct span span) { array_step(a, STEP_LEAVE, span)->scope = scope; }
+void array_leave(struct array *a, int scope, struct span span) {
+    array_step(a, STEP_LEAVE, span)->scope = scope;
+}
 
 void array_break(struct array *a, bool next) {
     struct array_loop *loop = a->scope->loop;
@@ -208,12 +220,15 @@ static bool make_range(struct array *a, const struct ast_stmt *stmt, struct rang
     if (!range_part(a, stmt->loop.stop, "the end of `for`", &stop)) return false;
     if (stmt->loop.step && !range_part(a, stmt->loop.step, "the step of `for`", &range->step)) return false;
     const struct size *square = array_arith(a, SIZE_MUL, range->step, range->step);
-    if (!array_check_text(a, CHECK_AT_LEAST, square, array_const(a, 1), DIAG_VALUE, stmt->span, "the step of `for` is 0"))
+    if (!array_check_text(a, CHECK_AT_LEAST, square, array_const(a, 1), DIAG_VALUE, stmt->span,
+                          "the step of `for` is 0"))
         return false;
     /* ceil((stop - start) / step), by floored division whatever the sign of the step */
-    if (size_is_const(range->step, 1)) length = array_arith(a, SIZE_SUB, stop, range->start);
-    else length = array_arith(a, SIZE_SUB, zero,
-                              array_arith(a, SIZE_DIV, array_arith(a, SIZE_SUB, range->start, stop), range->step));
+    if (size_is_const(range->step, 1))
+        length = array_arith(a, SIZE_SUB, stop, range->start);
+    else
+        length = array_arith(a, SIZE_SUB, zero,
+                             array_arith(a, SIZE_DIV, array_arith(a, SIZE_SUB, range->start, stop), range->step));
     range->count = array_arith(a, SIZE_LARGER, length, zero);
     return true;
 }
@@ -225,7 +240,8 @@ static void start_range(struct array *a, const struct ast_stmt *stmt, struct ran
 
 static struct value range_goes_on(struct array *a, const struct ast_stmt *stmt, const struct range *range) {
     const struct size *k = size_scalar(&a->plan->sizes, range->slot);
-    return array_wrap(a, node_op(a, OP_lt, TY_BOOL, node_size(a, k), node_size(a, range->count), NULL, stmt->span), stmt->span);
+    return array_wrap(a, node_op(a, OP_lt, TY_BOOL, node_size(a, k), node_size(a, range->count), NULL, stmt->span),
+                      stmt->span);
 }
 
 static void set_index(struct array *a, const struct ast_stmt *stmt, const struct range *range) {
@@ -237,14 +253,16 @@ static void set_index(struct array *a, const struct ast_stmt *stmt, const struct
 
 static void next_position(struct array *a, const struct ast_stmt *stmt, const struct range *range) {
     const struct size *k = size_scalar(&a->plan->sizes, range->slot);
-    struct value next = array_wrap(a, node_op(a, OP_add, TY_I64, node_size(a, k), node_int(a, TY_I64, 1), NULL, stmt->span), stmt->span);
+    struct value next = array_wrap(
+        a, node_op(a, OP_add, TY_I64, node_size(a, k), node_int(a, TY_I64, 1), NULL, stmt->span), stmt->span);
     int from = array_store(a, &next, true);
     struct plan_step *step = array_step(a, STEP_COPY, stmt->span);
     step->slot = range->slot;
     step->source = from;
 }
 
-/* --- the loop ------------------------------------------------------------------------------------------------------- */
+/* --- the loop -------------------------------------------------------------------------------------------------------
+ */
 
 static void walk_body(struct array *a, struct array_loop *loop, const struct range *range) {
     const struct ast_stmt *stmt = loop->stmt;

@@ -26,13 +26,14 @@ bool array_axes(struct array *a, const struct ast_expr *e, const struct value *x
         int64_t axis;
         if (items[i].kind == VALUE_ERROR) return false;
         if (!array_constant_int(a, &items[i], &axis)) {
-            diag_add(a->diags, DIAG_TYPE, e->span, "`axis` must be a constant integer or a tuple of them, and `%s` is not",
+            diag_add(a->diags, DIAG_TYPE, e->span,
+                     "`axis` must be a constant integer or a tuple of them, and `%s` is not",
                      array_quote(a, items[i].span));
             return false;
         }
         if (axis < -x->type.rank || axis >= x->type.rank) {
-            diag_add(a->diags, DIAG_SHAPE, e->span, "axis %lld is out of range for `%s`, which has rank %d", (long long)axis,
-                     array_quote(a, x->span), x->type.rank);
+            diag_add(a->diags, DIAG_SHAPE, e->span, "axis %lld is out of range for `%s`, which has rank %d",
+                     (long long)axis, array_quote(a, x->span), x->type.rank);
             return false;
         }
         unsigned bit = 1u << (axis < 0 ? axis + x->type.rank : axis);
@@ -85,12 +86,18 @@ static struct graph_node *convert(struct reduction *r, struct graph_node *x, enu
     return node_convert(r->a, x, type, r->span);
 }
 
-static struct graph_node *argument(struct reduction *r) { return array_node(r->a, &r->x); }
+static struct graph_node *argument(struct reduction *r) {
+    return array_node(r->a, &r->x);
+}
 
-static bool is_float(const struct reduction *r) { return dtype_is_float(r->x.type.dtype); }
+static bool is_float(const struct reduction *r) {
+    return dtype_is_float(r->x.type.dtype);
+}
 
 /* bool(x): x != 0, so NaN counts as true. */
-static struct graph_node *truth(struct reduction *r) { return convert(r, argument(r), TY_BOOL); }
+static struct graph_node *truth(struct reduction *r) {
+    return convert(r, argument(r), TY_BOOL);
+}
 
 static struct graph_node *is_nan(struct reduction *r) {
     return node_op(r->a, OP_isnan, TY_BOOL, argument(r), NULL, NULL, r->span);
@@ -99,7 +106,8 @@ static struct graph_node *is_nan(struct reduction *r) {
 /* x with its NaN replaced. */
 static struct graph_node *without_nan(struct reduction *r, double instead) {
     if (!is_float(r)) return argument(r);
-    return node_op(r->a, OP_select, r->x.type.dtype, is_nan(r), node_float(r->a, r->x.type.dtype, instead), argument(r), r->span);
+    return node_op(r->a, OP_select, r->x.type.dtype, is_nan(r), node_float(r->a, r->x.type.dtype, instead), argument(r),
+                   r->span);
 }
 
 /* The type in which sums and products accumulate. */
@@ -108,7 +116,9 @@ static enum dtype accumulator(const struct reduction *r) {
     return dtype_is_unsigned(r->x.type.dtype) ? TY_U64 : TY_I64;
 }
 
-static enum dtype float_type(const struct reduction *r) { return is_float(r) ? r->x.type.dtype : TY_F64; }
+static enum dtype float_type(const struct reduction *r) {
+    return is_float(r) ? r->x.type.dtype : TY_F64;
+}
 
 static struct graph_node *total(struct reduction *r, enum reduce_op op, struct graph_node *x, enum dtype type) {
     return reduce(r, op, type, convert(r, x, type), NULL);
@@ -127,7 +137,8 @@ static bool needs_elements(struct reduction *r) {
     return array_check_text(r->a, CHECK_AT_LEAST, r->count, array_const(r->a, 1), DIAG_VALUE, r->span, text);
 }
 
-/* --- the reductions ------------------------------------------------------------------------------------------------- */
+/* --- the reductions -------------------------------------------------------------------------------------------------
+ */
 
 static struct graph_node *mean(struct reduction *r, bool skip_nan) {
     enum dtype t = float_type(r);
@@ -140,15 +151,16 @@ static struct graph_node *mean(struct reduction *r, bool skip_nan) {
 static struct graph_node *variance(struct reduction *r, bool skip_nan, bool root) {
     struct array *a = r->a;
     enum dtype t = float_type(r);
-    struct graph_node *counts = skip_nan && is_float(r) ? node_op(a, OP_not, TY_BOOL, is_nan(r), NULL, NULL, r->span)
-                                                        : node_int(a, TY_BOOL, 1);
+    struct graph_node *counts =
+        skip_nan && is_float(r) ? node_op(a, OP_not, TY_BOOL, is_nan(r), NULL, NULL, r->span) : node_int(a, TY_BOOL, 1);
     struct graph_node *m2 = reduce(r, REDUCE_VAR, TY_F64, convert(r, argument(r), t), counts);
     struct graph_node *n = skip_nan ? count_numbers(r, TY_F64) : convert(r, node_size(a, r->count), TY_F64);
     struct graph_node *free_values = binary(r, OP_sub, TY_F64, n, node_float(a, TY_F64, (double)r->ddof));
     struct graph_node *zero = node_float(a, TY_F64, 0.0), *result;
     if (skip_nan) { /* NumPy: too few values give nan */
         struct graph_node *enough = binary(r, OP_gt, TY_BOOL, free_values, zero);
-        result = node_op(a, OP_select, TY_F64, enough, binary(r, OP_div, TY_F64, m2, free_values), node_float(a, TY_F64, NAN), r->span);
+        result = node_op(a, OP_select, TY_F64, enough, binary(r, OP_div, TY_F64, m2, free_values),
+                         node_float(a, TY_F64, NAN), r->span);
     } else {
         result = binary(r, OP_div, TY_F64, m2, binary(r, OP_max, TY_F64, free_values, zero));
     }
@@ -238,15 +250,20 @@ static struct graph_node *keep_dims(struct reduction *r, struct graph_node *node
 /* x*y for dot. */
 static struct value product(struct array *a, const struct array_call *call) {
     struct value pair[2] = {call->arguments[0], call->arguments[1]};
-    if (!array_is_number(a, &pair[0], "`dot`") || !array_is_number(a, &pair[1], "`dot`")) return value_error(call->span);
+    if (!array_is_number(a, &pair[0], "`dot`") || !array_is_number(a, &pair[1], "`dot`"))
+        return value_error(call->span);
     if (pair[0].type.rank != 1 || pair[1].type.rank != 1) {
         bool matrix = pair[0].type.rank > 1 || pair[1].type.rank > 1;
-        if (matrix) return array_error(a, DIAG_UNSUPPORTED, call->span, "`dot` of arrays of rank 2 and more, a matrix product, is not available in this version");
+        if (matrix)
+            return array_error(
+                a, DIAG_UNSUPPORTED, call->span,
+                "`dot` of arrays of rank 2 and more, a matrix product, is not available in this version");
         return array_error(a, DIAG_SHAPE, call->span, "`dot` wants two arrays of rank 1");
     }
     struct array_shape shapes[2] = {array_value_shape(&pair[0]), array_value_shape(&pair[1])};
     if (!array_check_text(a, CHECK_EQUAL, shapes[0].dim[0], shapes[1].dim[0], DIAG_SHAPE, call->span,
-                          arena_printf(a->arena, "`dot` wants two arrays of one size, and `%s` has \1 elements, `%s` has \2",
+                          arena_printf(a->arena,
+                                       "`dot` wants two arrays of one size, and `%s` has \1 elements, `%s` has \2",
                                        array_quote(a, pair[0].span), array_quote(a, pair[1].span))))
         return value_error(call->span);
     pair[1].node = node_broadcast(a, pair[1].node, &shapes[0], call->span); /* equal sizes, by one name */
@@ -257,18 +274,22 @@ struct value array_reduction(struct array *a, enum builtin builtin, const struct
     if ((builtin == BUILTIN_min || builtin == BUILTIN_max) && call->n > 1) {
         struct value *args = ARENA_ARRAY(a->arena, struct value, call->n);
         for (int i = 0; i < call->n; i++) {
-            if (!array_is_number(a, &call->arguments[i], arena_printf(a->arena, "`%s`", call->name))) return value_error(call->span);
+            if (!array_is_number(a, &call->arguments[i], arena_printf(a->arena, "`%s`", call->name)))
+                return value_error(call->span);
             args[i] = call->arguments[i];
         }
         if (array_keyword(call, "axis") || array_keyword(call, "keepdims"))
-            return array_error(a, DIAG_TYPE, call->span, "`%s` of several values is elementwise and takes no axis", call->name);
+            return array_error(a, DIAG_TYPE, call->span, "`%s` of several values is elementwise and takes no axis",
+                               call->name);
         if (!array_align(a, call->n, args, call->span)) return value_error(call->span);
-        struct value v = elementwise_call(&a->emit, builtin == BUILTIN_min ? OP_min : OP_max, call->n, args, call->span);
+        struct value v =
+            elementwise_call(&a->emit, builtin == BUILTIN_min ? OP_min : OP_max, call->n, args, call->span);
         bool sizes = v.kind == VALUE_NUMBER && !v.is_const && v.type.weak == WEAK_INT;
         for (int i = 0; i < call->n; i++) sizes &= args[i].is_const || args[i].size;
         for (int i = 0; sizes && i < call->n; i++) {
             const struct size *size = array_size(a, &args[i], "an argument");
-            if (size) v.size = i ? array_arith(a, builtin == BUILTIN_min ? SIZE_SMALLER : SIZE_LARGER, v.size, size) : size;
+            if (size)
+                v.size = i ? array_arith(a, builtin == BUILTIN_min ? SIZE_SMALLER : SIZE_LARGER, v.size, size) : size;
         }
         return v;
     }

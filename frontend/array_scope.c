@@ -4,7 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct array_scope *array_scope_new(struct array *a, const struct ast_function *function, struct array_context *context) {
+struct array_scope *array_scope_new(struct array *a, const struct ast_function *function,
+                                    struct array_context *context) {
     struct array_scope *scope = ARENA_NEW(a->arena, struct array_scope);
     scope->function = function;
     scope->names = function ? &a->resolve->functions[function->index] : &a->resolve->top;
@@ -80,7 +81,8 @@ static void add_use(struct array *a, struct use_list *uses, int variable, uint32
     ARENA_PUSH(a->arena, uses->items, uses->count, uses->capacity) = (struct use){variable, offset};
 }
 
-static void add_reads(struct array *a, struct use_list *uses, const struct resolve_scope *scope, const struct ast_expr *e) {
+static void add_reads(struct array *a, struct use_list *uses, const struct resolve_scope *scope,
+                      const struct ast_expr *e) {
     const struct resolve_name *name = &a->resolve->names[e->id];
     switch (name->kind) {
     case NAME_VARIABLE:
@@ -145,8 +147,10 @@ bool array_read_in(const struct array_uses *uses, int variable, uint32_t from, u
     int low = uses->first[variable], high = uses->first[variable + 1], end = high;
     while (low < high) {
         int middle = low + (high - low) / 2;
-        if (uses->offsets[middle] < from) low = middle + 1;
-        else high = middle;
+        if (uses->offsets[middle] < from)
+            low = middle + 1;
+        else
+            high = middle;
     }
     return low < end && uses->offsets[low] < to;
 }
@@ -155,8 +159,10 @@ static int find_variable(const struct array_loop *loop, int variable) {
     int low = 0, high = loop->n_variables;
     while (low < high) {
         int middle = low + (high - low) / 2;
-        if (loop->variables[middle] < variable) low = middle + 1;
-        else high = middle;
+        if (loop->variables[middle] < variable)
+            low = middle + 1;
+        else
+            high = middle;
     }
     return low < loop->n_variables && loop->variables[low] == variable ? low : -1;
 }
@@ -228,7 +234,8 @@ struct value array_as(struct array *a, const struct value *v, struct type type) 
     result.product = false;
     if (v->kind != VALUE_NUMBER) return result;
     if (v->type.dtype == type.dtype && v->type.weak == type.weak) return result;
-    if (type.weak == WEAK_FLOAT && v->is_const) return value_real(v->negative ? -(double)v->magnitude : (double)v->magnitude, v->span);
+    if (type.weak == WEAK_FLOAT && v->is_const)
+        return value_real(v->negative ? -(double)v->magnitude : (double)v->magnitude, v->span);
     result = array_wrap(a, value_as(&a->emit, v, type.dtype), v->span);
     if (result.kind == VALUE_NUMBER) result.type.weak = type.weak;
     return result;
@@ -239,7 +246,9 @@ static struct type join_types(struct type x, struct type y) {
     return x.dtype == TY_NONE ? y : elementwise_join(x, y);
 }
 
-static bool same_type(struct type x, struct type y) { return x.dtype == y.dtype && x.weak == y.weak; }
+static bool same_type(struct type x, struct type y) {
+    return x.dtype == y.dtype && x.weak == y.weak;
+}
 
 /* The type of a variable whose first value is weak, with one more value. */
 static struct type join_variable(struct array *a, struct type *known, struct type type) {
@@ -254,7 +263,8 @@ void array_assign(struct array *a, int variable, struct value value, struct span
     const char *name = scope->names->variables[variable];
     if (value.kind == VALUE_STRING || value.kind == VALUE_NONE) {
         diag_add(a->diags, DIAG_TYPE, value.span,
-                 value.kind == VALUE_STRING ? "a text can only be an argument" : "`%s` has no value that `%s` could have",
+                 value.kind == VALUE_STRING ? "a text can only be an argument"
+                                            : "`%s` has no value that `%s` could have",
                  array_quote(a, value.span), name);
         value = value_error(span);
     }
@@ -275,9 +285,10 @@ void array_assign(struct array *a, int variable, struct value value, struct span
         } else if (value.type.weak) {
             value = array_as(a, &value, (struct type){v->dtype, STRONG, 0});
         } else if (value.type.dtype != v->dtype) {
-            diag_add(a->diags, DIAG_TYPE, span,
-                     "`%s` is %s and cannot become %s: a variable keeps its type; convert with %s(…), or use another name",
-                     name, dtype_name(v->dtype), dtype_name(value.type.dtype), dtype_name(v->dtype));
+            diag_add(
+                a->diags, DIAG_TYPE, span,
+                "`%s` is %s and cannot become %s: a variable keeps its type; convert with %s(…), or use another name",
+                name, dtype_name(v->dtype), dtype_name(value.type.dtype), dtype_name(v->dtype));
             value = value_error(span);
         }
     }

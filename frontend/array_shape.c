@@ -39,8 +39,8 @@ static struct value transpose(struct array *a, const struct array_call *call) {
     const struct value *x = &call->arguments[0];
     if (call->n == 1) return array_transpose(a, x, call->span);
     if (call->n - 1 != x->type.rank)
-        return array_error(a, DIAG_SHAPE, call->span, "`transpose` was given %d dimensions, and `%s` has %d", call->n - 1,
-                           array_quote(a, x->span), x->type.rank);
+        return array_error(a, DIAG_SHAPE, call->span, "`transpose` was given %d dimensions, and `%s` has %d",
+                           call->n - 1, array_quote(a, x->span), x->type.rank);
     int from[TYPE_MAX_RANK];
     unsigned seen = 0;
     for (int i = 1; i < call->n; i++) {
@@ -74,7 +74,8 @@ static struct value flip(struct array *a, const struct array_call *call) {
     return view(a, x, &shape, &map, call->span);
 }
 
-/* --- sizes as arguments --------------------------------------------------------------------------------------------- */
+/* --- sizes as arguments ---------------------------------------------------------------------------------------------
+ */
 
 static bool add_dim(struct array *a, const struct array_call *call, const struct value *v, struct array_shape *shape) {
     if (shape->rank == TYPE_MAX_RANK) {
@@ -161,8 +162,8 @@ static struct value broadcast_to(struct array *a, const struct array_call *call)
         int k = d - (to.rank - from.rank);
         if (k < 0) continue;
         /* Its own size if that is not 1, else the new one: what must equal the new one. */
-        const struct size *is = size_never_one(from.dim[k]) ? from.dim[k]
-                                                            : array_arith(a, SIZE_BCAST, from.dim[k], to.dim[d]);
+        const struct size *is =
+            size_never_one(from.dim[k]) ? from.dim[k] : array_arith(a, SIZE_BCAST, from.dim[k], to.dim[d]);
         if (!array_check(a, CHECK_EQUAL, is, to.dim[d], DIAG_SHAPE, call->span, describe_no_fit, &fit))
             return value_error(call->span);
     }
@@ -173,7 +174,8 @@ static struct value broadcast_to(struct array *a, const struct array_call *call)
     return v;
 }
 
-/* --- squeeze -------------------------------------------------------------------------------------------------------- */
+/* --- squeeze --------------------------------------------------------------------------------------------------------
+ */
 
 /* 1, 0, or -1: known only at run time. A slice of at most one element counts as one; that is checked. */
 static int is_one(const struct size *s) {
@@ -193,16 +195,17 @@ static struct value squeeze(struct array *a, const struct array_call *call) {
     for (int d = 0; d < source.rank; d++) {
         int one = is_one(source.dim[d]);
         if (!axis && one < 0)
-            return array_error(a, DIAG_SHAPE, call->span,
-                               "whether dimension %d of `%s` is 1 is known only at run time: say which to drop with axis=", d,
-                               array_quote(a, x->span));
+            return array_error(
+                a, DIAG_SHAPE, call->span,
+                "whether dimension %d of `%s` is 1 is known only at run time: say which to drop with axis=", d,
+                array_quote(a, x->span));
         if (axis ? !(axes >> d & 1) : !one) {
             map.axis[d] = axis_of(a, shape.rank, array_const(a, 0), 1);
             shape.dim[shape.rank++] = source.dim[d];
             continue;
         }
-        const char *text = arena_printf(a->arena, "dimension %d of `%s` cannot be dropped: it is not 1", d,
-                                        array_quote(a, x->span));
+        const char *text =
+            arena_printf(a->arena, "dimension %d of `%s` cannot be dropped: it is not 1", d, array_quote(a, x->span));
         if (!array_check_text(a, CHECK_EQUAL, source.dim[d], array_const(a, 1), DIAG_SHAPE, call->span, text))
             return value_error(call->span);
         map.axis[d] = (struct view_axis){array_const(a, 0), 0, NULL};
@@ -211,7 +214,8 @@ static struct value squeeze(struct array *a, const struct array_call *call) {
 }
 
 struct value array_shaping(struct array *a, enum builtin builtin, const struct array_call *call) {
-    if (!array_is_number(a, &call->arguments[0], arena_printf(a->arena, "`%s`", call->name))) return value_error(call->span);
+    if (!array_is_number(a, &call->arguments[0], arena_printf(a->arena, "`%s`", call->name)))
+        return value_error(call->span);
     switch (builtin) {
     case BUILTIN_reshape: return reshape(a, call);
     case BUILTIN_transpose: return transpose(a, call);

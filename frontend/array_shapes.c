@@ -3,7 +3,9 @@
 
 #include <string.h>
 
-const struct size *array_const(struct array *a, int64_t value) { return size_const(&a->plan->sizes, value); }
+const struct size *array_const(struct array *a, int64_t value) {
+    return size_const(&a->plan->sizes, value);
+}
 
 const struct size *array_arith(struct array *a, enum size_op op, const struct size *x, const struct size *y) {
     return size_binary(&a->plan->sizes, op, x, y);
@@ -77,8 +79,11 @@ static enum verdict decide(enum check_kind kind, const struct size *x, const str
     return UNDECIDED;
 }
 
-/* What was checked on every way to here is not checked again. A size's address leaves room for the kind in its last bits. */
-static uintptr_t fact_key(const struct size *y, enum check_kind kind) { return (uintptr_t)y + (uintptr_t)kind; }
+/* What was checked on every way to here is not checked again. A size's address leaves room for the kind in its last
+ * bits. */
+static uintptr_t fact_key(const struct size *y, enum check_kind kind) {
+    return (uintptr_t)y + (uintptr_t)kind;
+}
 
 static bool is_known(struct array *a, enum check_kind kind, const struct size *x, const struct size *y) {
     int at = (int)array_map_get(&a->facts_map, (uintptr_t)x, fact_key(y, kind), -1);
@@ -132,8 +137,10 @@ struct plain_text {
 static void describe_plain(struct array *a, struct array_message *message, void *host) {
     const struct plain_text *plain = host;
     for (const char *at = plain->text; *at; at++) {
-        if (*at == '\1' || *at == '\2') array_message_size(a, message, *at == '\1' ? plain->x : plain->y);
-        else strbuf_putc(&message->text, *at);
+        if (*at == '\1' || *at == '\2')
+            array_message_size(a, message, *at == '\1' ? plain->x : plain->y);
+        else
+            strbuf_putc(&message->text, *at);
     }
 }
 
@@ -160,11 +167,12 @@ static void describe_mismatch(struct array *a, struct array_message *message, vo
 }
 
 /* The size that two broadcast to; NULL after an error. */
-static const struct size *join_sizes(struct array *a, const struct size *x, const struct size *y,
-                                     struct mismatch *pair, struct span span) {
+static const struct size *join_sizes(struct array *a, const struct size *x, const struct size *y, struct mismatch *pair,
+                                     struct span span) {
     if (x == y) return x;
     bool never = size_never_one(x) && size_never_one(y);
-    if (!array_check(a, never ? CHECK_EQUAL : CHECK_BCAST, x, y, DIAG_SHAPE, span, describe_mismatch, pair)) return NULL;
+    if (!array_check(a, never ? CHECK_EQUAL : CHECK_BCAST, x, y, DIAG_SHAPE, span, describe_mismatch, pair))
+        return NULL;
     if (size_is_const(x, 1)) return y;
     if (size_is_const(y, 1)) return x;
     if (never) return y->op == SIZE_CONST ? y : x;

@@ -1,5 +1,5 @@
-/* array_stretch.c: the open stretch, values of earlier stretches in later ones, integers as sizes, and the emitter through
- * which elementwise.c makes nodes.
+/* array_stretch.c: the open stretch, values of earlier stretches in later ones, integers as sizes, and the emitter
+ * through which elementwise.c makes nodes.
  */
 #include "frontend/array.h"
 
@@ -140,13 +140,13 @@ int array_store(struct array *a, const struct value *v, bool exact) {
 struct value array_wrap(struct array *a, struct graph_node *node, struct span span) {
     (void)a;
     if (!node) return value_error(span);
-    return (struct value){
-        .kind = VALUE_NUMBER, .type = {node->type, STRONG, node->rank}, .span = span, .node = node};
+    return (struct value){.kind = VALUE_NUMBER, .type = {node->type, STRONG, node->rank}, .span = span, .node = node};
 }
 
 struct value array_from_size(struct array *a, const struct size *size, struct span span) {
-    struct value v = size->op == SIZE_CONST ? value_int(size->value, span)
-                                            : (struct value){.kind = VALUE_NUMBER, .type = {TY_I64, WEAK_INT, 0}, .span = span};
+    struct value v = size->op == SIZE_CONST
+                         ? value_int(size->value, span)
+                         : (struct value){.kind = VALUE_NUMBER, .type = {TY_I64, WEAK_INT, 0}, .span = span};
     v.size = size;
     (void)a;
     return v;
@@ -171,7 +171,8 @@ const struct size *array_size(struct array *a, const struct value *v, const char
     if (v->kind == VALUE_ERROR) return NULL;
     if (v->kind != VALUE_NUMBER || v->type.rank != 0 || !dtype_is_int(v->type.dtype)) {
         const char *text = v->kind == VALUE_NUMBER && v->type.rank > 0 ? "an array" : value_type_text(a->arena, v);
-        diag_add(a->diags, DIAG_TYPE, v->span, "%s must be an integer, and `%s` is %s", what, array_quote(a, v->span), text);
+        diag_add(a->diags, DIAG_TYPE, v->span, "%s must be an integer, and `%s` is %s", what, array_quote(a, v->span),
+                 text);
         return NULL;
     }
     if (v->is_const) {
@@ -196,7 +197,8 @@ const struct size *array_size(struct array *a, const struct value *v, const char
     return size_scalar(sizes, slot);
 }
 
-/* --- making nodes of values of any stretch ------------------------------------------------------------------------- */
+/* --- making nodes of values of any stretch -------------------------------------------------------------------------
+ */
 
 struct graph_node *node_op(struct array *a, enum op op, enum dtype type, struct graph_node *x, struct graph_node *y,
                            struct graph_node *z, struct span span) {
@@ -218,7 +220,9 @@ struct graph_node *node_int(struct array *a, enum dtype type, int64_t value) {
     return graph_const_int(array_graph(a), type, value);
 }
 
-struct graph_node *node_size(struct array *a, const struct size *size) { return graph_size(array_graph(a), size); }
+struct graph_node *node_size(struct array *a, const struct size *size) {
+    return graph_size(array_graph(a), size);
+}
 
 struct graph_node *node_view(struct array *a, struct graph_node *x, const struct array_shape *shape,
                              const struct view_map *map, struct span span) {
@@ -230,8 +234,8 @@ struct graph_node *node_broadcast(struct array *a, struct graph_node *x, const s
     return graph_broadcast(array_graph(a), array_local(a, x), shape->rank, shape->dim, span);
 }
 
-struct graph_node *node_reduce(struct array *a, enum reduce_op op, enum dtype type, unsigned axes,
-                               struct graph_node *x, struct graph_node *y, struct span span) {
+struct graph_node *node_reduce(struct array *a, enum reduce_op op, enum dtype type, unsigned axes, struct graph_node *x,
+                               struct graph_node *y, struct span span) {
     struct graph_node *args[2] = {array_local(a, x), y ? array_local(a, y) : NULL};
     return graph_reduce(array_graph(a), op, type, axes, y ? 2 : 1, args, span);
 }
@@ -254,9 +258,15 @@ static void *emit_convert(void *host, void *h, enum dtype to, struct span span) 
     return h ? node_convert(host, h, to, span) : NULL;
 }
 
-static void *emit_int(void *host, enum dtype type, int64_t value) { return node_int(host, type, value); }
-static void *emit_float(void *host, enum dtype type, double value) { return node_float(host, type, value); }
-static void *emit_handle(void *host, const struct value *v) { return array_node(host, v); }
+static void *emit_int(void *host, enum dtype type, int64_t value) {
+    return node_int(host, type, value);
+}
+static void *emit_float(void *host, enum dtype type, double value) {
+    return node_float(host, type, value);
+}
+static void *emit_handle(void *host, const struct value *v) {
+    return array_node(host, v);
+}
 
 static struct value emit_wrap(void *host, void *h, struct type type, struct span span) {
     struct value v = array_wrap(host, h, span);

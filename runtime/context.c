@@ -60,15 +60,28 @@ static bool check_options(const jit_options *options, jit_context *context, jit_
     return true;
 }
 
+struct engine_job {
+    jit_context *context;
+    const char *isa;
+    struct strbuf why;
+};
+
+static void start_engine(void *argument) {
+    struct engine_job *job = argument;
+    jit_context *context = job->context;
+    struct cpu_engine_options options = {.ulp = context->ulp, .fast = context->fp == FP_FAST, .isa = job->isa};
+    context->engine = cpu_engine_new(&context->mem, &options, &job->why);
+}
+
 static void make_engine(jit_context *context, const char *isa, jit_error *error) {
     struct mem mem = {0};
     struct arena arena;
+    struct engine_job job = {.context = context, .isa = isa};
     arena_init(&arena, &mem);
-    struct strbuf why;
-    strbuf_init(&why, &arena);
-    struct cpu_engine_options options = {.ulp = context->ulp, .fast = context->fp == FP_FAST, .isa = isa};
-    context->engine = cpu_engine_new(&context->mem, &options, &why);
-    if (!context->engine) error_set(error, JIT_UNSUPPORTED, "%s", strbuf_text(&why));
+    strbuf_init(&job.why, &arena);
+    bool room = arena_try(&arena, start_engine, &job);
+    if (!context->engine && room && *strbuf_text(&job.why)) error_set(error, JIT_UNSUPPORTED, "%s", strbuf_text(&job.why));
+    else if (!context->engine) error_set(error, JIT_MEMORY, "out of memory");
     arena_free(&arena);
 }
 

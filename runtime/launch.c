@@ -78,7 +78,8 @@ static bool bind_operand(struct launch *launch, int number) {
     struct kernel_argument *argument = &launch->arguments[number];
     struct operand_run *room = &launch->operands[number];
     int loops = kernel->n_par + kernel->n_red;
-    memset(room, 0, sizeof *room);
+    int strides = operand->kind == OPERAND_WHOLE ? operand->rank : loops;
+    for (int j = 0; j < strides; j++) room->stride[j] = 0;
     argument->stride = room->stride;
     argument->size = room->size;
     if (operand->kind == OPERAND_WRITE) {
@@ -209,7 +210,7 @@ static const struct kernel_variant *make_variant(struct launch *launch) {
     pthread_mutex_lock(&run->function->build);
     const struct kernel_variant *found = find_variant(launch); /* another thread may have been first */
     if (found) goto out;
-    if (!arena_try(&job.arena, compile_variant, &job)) {
+    if (!arena_try(&job.arena, compile_variant, &job) || (!job.ok && !*strbuf_text(&job.why))) {
         run->status = error_set(run->error, JIT_MEMORY, "out of memory while compiling a kernel");
     } else if (!job.ok) {
         run->status = error_at(run->error, run->function, JIT_INTERNAL, launch->plan->span, "compiling kernel `%s` failed: %s",

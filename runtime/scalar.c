@@ -104,7 +104,7 @@ jit_scalar_fn *jit_scalar_function(jit_function *function, const char *signature
     struct cpu_scalar_entry scalar = {result, n, parameter_of};
     struct scalar_job job = {.function = function, .kernel = launch->kernel, .variant = {.single_row = true, .entry = &scalar}};
     arena_init(&job.arena, &function->context->mem);
-    bool room = arena_try(&job.arena, compile_scalar, &job);
+    bool room = arena_try(&job.arena, compile_scalar, &job) && (job.ok || *strbuf_text(&job.why));
     if (!room) error_set(error, JIT_MEMORY, "out of memory while compiling");
     else if (!job.ok) error_set(error, JIT_INTERNAL, "compiling `%s` failed: %s", launch->kernel->name, strbuf_text(&job.why));
     arena_free(&job.arena);

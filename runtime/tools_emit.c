@@ -135,6 +135,7 @@ static bool write_code(struct emit_job *job, struct strbuf *out) {
             struct cpu_variant variant = {
                 .access = access, .nontemporal = flags & KEY_NONTEMPORAL, .single_row = flags & KEY_SINGLE_ROW};
             if (!cpu_kernel_text(job->function->context->engine, kernel, &variant, what, out, &why)) {
+                if (!*strbuf_text(&why)) return false; /* reported as out of memory */
                 error_set(job->error, JIT_INTERNAL, "showing kernel `%s` failed: %s", kernel->name, strbuf_text(&why));
                 job->reported = true;
                 return false;

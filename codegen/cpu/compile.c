@@ -77,7 +77,7 @@ static bool compile_begin(struct compile *c, struct cpu_engine *engine, const st
     LLVMSetModuleDataLayout(c->module, layout);
     LLVMDisposeTargetData(layout);
     LLVMSetTarget(c->module, engine->triple);
-    if (!arena_try(&c->arena, compile_emit, c)) return cpu_why_set(&c->why, "out of memory");
+    if (!arena_try(&c->arena, compile_emit, c)) return cpu_why_memory(&c->why);
 #ifndef NDEBUG
     char *message = NULL;
     if (LLVMVerifyModule(c->module, LLVMReturnStatusAction, &message)) {

@@ -17,7 +17,8 @@ struct cpu_engine_options {
     const char *isa;     /* NULL: the host's best; "sse2", "avx2", "avx512", "scalar": narrower, for tests. An error if the host lacks it */
 };
 
-/* NULL with one line in `why`: LLVM could not be initialised, the isa is not available, SLEEF is missing. */
+/* NULL with one line in `why`: LLVM could not be initialised, the isa is not available, SLEEF is missing. Here and below an empty
+ * `why` says that memory ran out. */
 struct cpu_engine *cpu_engine_new(struct mem *mem, const struct cpu_engine_options *options, struct strbuf *why);
 void cpu_engine_free(struct cpu_engine *engine);
 

@@ -85,6 +85,8 @@ struct emit {
     LLVMValueRef mask;   /* lanes at work: NULL all */
     LLVMValueRef chunk_mask; /* what `mask` was at the top of the body */
     LLVMValueRef par_position; /* flattened position over the parallel dimensions of the row's first element */
+    LLVMValueRef count_mask; /* made from `count`, for vectors of count_lanes; valid with it */
+    int count_lanes;
     bool often_whole;    /* `count` is set although mostly all lanes are real */
 
     /* the region being emitted */
@@ -215,9 +217,12 @@ void emit_loop_end(struct emit *e, struct emit_loop *loop, int64_t step);
  * `n` elements. */
 void emit_rows(struct emit *e, LLVMValueRef begin, LLVMValueRef end, void (*row)(struct emit *e, LLVMValueRef n, void *host),
                void *host);
+/* Goes on with vectors of another width. */
+void emit_set_width(struct emit *e, int width);
 /* The elements 0 .. n of a row: whole vectors, then the rest under a mask; e->offset, e->count, e->mask and the position are set
- * for `chunk`. `head`: NULL, or how many elements to do first, under a mask. Whole vectors only matter if `whole`. */
-void emit_chunks(struct emit *e, LLVMValueRef n, LLVMValueRef head, bool whole, void (*chunk)(struct emit *e, void *host),
+ * for `chunk`. `head`: NULL, or how many elements to do first, under a mask; masked vectors
+ * have `tail_width` lanes. Without `whole` all vectors are masked, with e->width lanes, and the code is there once. */
+void emit_chunks(struct emit *e, LLVMValueRef n, LLVMValueRef head, bool whole, int tail_width, void (*chunk)(struct emit *e, void *host),
                  void *host);
 
 /* --- emit_reduce.c: accumulators -------------------------------------------------------------------------------------------- */
@@ -272,5 +277,7 @@ void emit_entry(struct emit *e, const char *name);
 
 /* Lanes for values of `widest` bytes: two native registers or so. */
 int emit_choose_width(const struct emit *e, const struct emit_facts *facts);
+/* Lanes for the rest of a row after vectors of e->width: one native register, for half as much code. */
+int emit_tail_width(const struct emit *e, const struct emit_facts *facts);
 
 #endif

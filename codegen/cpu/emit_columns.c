@@ -18,7 +18,8 @@ struct columns_reduction {
 
 struct columns_work {
     struct emit_facts *facts, *epilogue_facts;
-    struct emit_value *values, *epilogue_values;
+    struct emit_value *values, *tail_values, *epilogue_values;
+    int width;
     struct columns_reduction *reductions;
     int n;
     int64_t tile;
@@ -87,7 +88,7 @@ static void columns_prepare(struct emit *e, struct columns_work *work) {
 static void columns_chunk(struct emit *e, void *host) {
     struct columns_work *work = host;
     LLVMValueRef at = e->offset;
-    emit_region_begin(e, work->facts, &work->values, true);
+    emit_region_begin(e, work->facts, e->width == work->width ? &work->values : &work->tail_values, true);
     emit_region(e, &e->kernel->body);
     for (int i = 0; i < work->n; i++) {
         struct columns_reduction *r = &work->reductions[i];
@@ -114,8 +115,9 @@ static void columns_row(struct emit *e, struct columns_work *work, LLVMValueRef 
     e->position = LLVMBuildAdd(e->builder, first_position, work->r, "");
     emit_row_addresses(e);
     emit_region_begin(e, work->facts, &work->values, false);
+    emit_region_begin(e, work->facts, &work->tail_values, false);
     bool whole = work->facts->operations <= COLUMNS_TWICE && !work->facts->loops;
-    emit_chunks(e, work->columns, NULL, whole, columns_chunk, work);
+    emit_chunks(e, work->columns, NULL, whole, emit_tail_width(e, work->facts), columns_chunk, work);
 }
 
 /* --- a run ------------------------------------------------------------------------------------------------------------------------ */
@@ -278,7 +280,7 @@ static void columns_tile(struct emit *e, struct columns_work *work, LLVMValueRef
     e->position = first_position;
     emit_row_addresses(e);
     emit_region_begin(e, work->epilogue_facts, &work->epilogue_values, false);
-    emit_chunks(e, work->columns, NULL, false, columns_epilogue, work);
+    emit_chunks(e, work->columns, NULL, false, e->width, columns_epilogue, work);
 }
 
 static void columns_range(struct emit *e, LLVMValueRef n, void *host) {
@@ -303,6 +305,7 @@ void emit_columns_kernel(struct emit *e, const char *name, struct emit_summary *
     struct emit_facts widest = *work.facts;
     if (work.epilogue_facts->widest > widest.widest) widest.widest = work.epilogue_facts->widest;
     e->width = emit_choose_width(e, &widest);
+    work.width = e->width;
     emit_function_begin(e, name, 2, false);
     work.n_reduced = emit_product_of_extents(e, e->kernel->n_par, e->kernel->n_red);
     columns_prepare(e, &work);

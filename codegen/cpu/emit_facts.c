@@ -175,6 +175,12 @@ struct emit_facts *emit_facts_of(struct emit *e, const struct ir_region *region,
 
 int emit_choose_width(const struct emit *e, const struct emit_facts *facts) {
     if (e->engine->isa == ISA_SCALAR) return 1;
-    int width = 2 * e->engine->vector_bytes / facts->widest;
+    /* Calls keep no vector in a register: more than one at a time would only be spilled. */
+    int width = (facts->calls && !facts->loops ? 1 : 2) * e->engine->vector_bytes / facts->widest;
     return width > 64 ? 64 : width;
+}
+
+int emit_tail_width(const struct emit *e, const struct emit_facts *facts) {
+    int native = e->engine->vector_bytes / facts->widest;
+    return native > 1 && native < e->width ? native : e->width;
 }

@@ -107,7 +107,9 @@ static void lanes_place(struct emit *e, struct lanes_work *work, LLVMValueRef p,
     const int last = kernel->n_par + kernel->n_red - 1;
     e->position = LLVMBuildAdd(e->builder, work->row_position, p, "");
     e->count = count;
+    e->count_mask = NULL;
     e->mask = e->chunk_mask = count && e->width > 1 ? emit_count_mask(e, count, e->width) : NULL;
+    if (e->engine->isa == ISA_AVX512) e->count_mask = e->mask, e->count_lanes = e->width;
     e->offset = p;
     if (!work->across) {
         for (int j = kernel->n_par; j < last; j++) e->index[j] = emit_i64(e, 0);
@@ -144,7 +146,7 @@ static void lanes_vector(struct emit *e, struct lanes_work *work, LLVMValueRef s
         emit_reduce_step(e, r->reduction, r->operand, &states[i * REDUCE_PARTS], x, flag, place, e->mask);
     }
     if (work->across) lanes_digits_advance(e, work);
-    e->mask = e->chunk_mask = e->count = NULL;
+    e->mask = e->chunk_mask = e->count = e->count_mask = NULL;
 }
 
 static void lanes_states_load(struct emit *e, struct lanes_work *work, LLVMValueRef element, LLVMValueRef *states) {
@@ -226,12 +228,6 @@ static struct emit_loop lanes_runs_begin(struct emit *e, struct lanes_work *work
     return loop;
 }
 
-static void lanes_set_width(struct emit *e, int width) {
-    if (width == e->width) return;
-    e->width = width;
-    for (int k = 0; k < e->kernel->n_operands; k++) e->operands[k].lanes = NULL; /* they were made for another width */
-}
-
 static void lanes_runs(struct emit *e, struct lanes_work *work, LLVMValueRef start, LLVMValueRef length) {
     LLVMValueRef begin, end, states[EMIT_MAX_STATES];
     bool twice = work->facts->operations <= LANES_TWICE && !work->facts->loops;
@@ -252,9 +248,9 @@ static void lanes_runs(struct emit *e, struct lanes_work *work, LLVMValueRef sta
         lanes_run_memory(e, work, run.i, start, begin, whole, false);
     if (e->width > 1) {
         e->often_whole = !twice;
-        if (twice) lanes_set_width(e, work->tail_width);
+        if (twice) emit_set_width(e, work->tail_width);
         lanes_run_memory(e, work, run.i, start, twice ? whole : begin, end, true);
-        if (twice) lanes_set_width(e, work->width);
+        if (twice) emit_set_width(e, work->width);
         e->often_whole = false;
     }
     emit_poll(e, LLVMBuildAdd(e->builder, work->row_position, start, ""), false);
@@ -526,8 +522,7 @@ void emit_lanes_kernel(struct emit *e, const char *blocks, const char *finish, s
     bool small = work.facts->operations <= LANES_SMALL && !work.facts->calls && !work.facts->loops && e->kernel->n_reductions <= 4;
     if (e->width > work.lanes || (small && e->width > 1)) e->width = work.lanes;
     work.width = work.tail_width = e->width;
-    int native = e->engine->vector_bytes / work.facts->widest;
-    if (!work.across && native > 1 && native < e->width) work.tail_width = native;
+    if (!work.across) work.tail_width = emit_tail_width(e, work.facts);
     summary->width = e->width;
     summary->calls = work.facts->calls;
     summary->operations = work.facts->operations;

@@ -3,7 +3,8 @@
 
 struct map_work {
     struct emit_facts *facts;
-    struct emit_value *values;
+    struct emit_value *values, *tail_values; /* of vectors of `width` and of fewer lanes */
+    int width;
 };
 
 /* A body that is this long, or loops, is not worth having twice for the sake of unmasked vectors. */
@@ -11,7 +12,7 @@ enum { MAP_WHOLE_OPERATIONS = 64, MAP_WHOLE_CALLS = 6 };
 
 static void map_chunk(struct emit *e, void *host) {
     struct map_work *work = host;
-    emit_region_begin(e, work->facts, &work->values, true);
+    emit_region_begin(e, work->facts, e->width == work->width ? &work->values : &work->tail_values, true);
     emit_region(e, &e->kernel->body);
 }
 
@@ -33,13 +34,15 @@ static void map_row(struct emit *e, LLVMValueRef n, void *host) {
     LLVMValueRef head = e->variant->nontemporal && e->width > 1 ? map_head(e) : NULL;
     bool whole = work->facts->operations <= MAP_WHOLE_OPERATIONS && work->facts->calls <= MAP_WHOLE_CALLS && !work->facts->loops;
     emit_region_begin(e, work->facts, &work->values, false);
-    emit_chunks(e, n, head, whole, map_chunk, work);
+    emit_region_begin(e, work->facts, &work->tail_values, false);
+    emit_chunks(e, n, head, whole, emit_tail_width(e, work->facts), map_chunk, work);
 }
 
 void emit_map_kernel(struct emit *e, const char *name, struct emit_summary *summary) {
     struct map_work work = {.facts = emit_facts_of(e, &e->kernel->body, EMIT_MAP, false)};
     e->mode = EMIT_MAP;
     e->width = e->kernel->n_par == 0 ? 1 : emit_choose_width(e, work.facts);
+    work.width = e->width;
     emit_function_begin(e, name, 2, false);
     e->step = emit_i64(e, 1);
     emit_rows(e, emit_argument(e, 0), emit_argument(e, 1), map_row, &work);

@@ -4,6 +4,7 @@
 #include "codegen/cpu/support.h"
 
 LLVMValueRef emit_count_mask(struct emit *e, LLVMValueRef count, int n) {
+    if (count == e->count && e->count_mask && n == e->count_lanes) return e->count_mask;
     LLVMTypeRef element = n > 16 ? e->i8 : e->i32; /* the shortest constant that compares in few instructions */
     LLVMValueRef limit = emit_splat_to(e, LLVMBuildTrunc(e->builder, count, element, ""), n);
     return LLVMBuildICmp(e->builder, LLVMIntULT, emit_iota(e, element, n), limit, "");

@@ -103,9 +103,18 @@ struct chunk_place {
 static void emit_chunk_at(struct emit *e, const struct chunk_place *place, LLVMValueRef i, LLVMValueRef count) {
     e->offset = i;
     e->count = count;
+    e->count_mask = NULL;
     e->mask = e->chunk_mask = count && e->width > 1 ? emit_count_mask(e, count, e->width) : NULL;
+    if (e->engine->isa == ISA_AVX512) e->count_mask = e->mask, e->count_lanes = e->width; /* others remake it near its use */
     if (place->dim >= 0) e->index[place->dim] = LLVMBuildAdd(e->builder, place->index, i, "");
-    e->position = LLVMBuildAdd(e->builder, place->position, LLVMBuildMul(e->builder, i, e->step, ""), "");
+    bool each = LLVMIsAConstantInt(e->step) && LLVMConstIntGetSExtValue(e->step) == 1;
+    e->position = LLVMBuildAdd(e->builder, place->position, each ? i : LLVMBuildMul(e->builder, i, e->step, ""), "");
+}
+
+void emit_set_width(struct emit *e, int width) {
+    if (width == e->width) return;
+    e->width = width;
+    for (int k = 0; k < e->kernel->n_operands; k++) e->operands[k].lanes = NULL; /* they were made for another width */
 }
 
 /* One loop whose every vector is masked: for bodies too large to have twice. */
@@ -130,7 +139,7 @@ static void emit_chunks_masked(struct emit *e, const struct chunk_place *place, 
 }
 
 /* dispatch(i): as many whole vectors as there are from i, then one masked one; a masked head comes to dispatch afterwards. */
-static void emit_chunks_whole(struct emit *e, const struct chunk_place *place, LLVMValueRef n, LLVMValueRef head,
+static void emit_chunks_whole(struct emit *e, const struct chunk_place *place, LLVMValueRef n, LLVMValueRef head, int tail_width,
                               void (*chunk)(struct emit *e, void *host), void *host) {
     LLVMValueRef width = emit_i64(e, e->width);
     LLVMBasicBlockRef dispatch = emit_block(e, "dispatch"), whole = emit_block(e, "whole"), done = emit_block(e, "chunks"),
@@ -156,21 +165,25 @@ static void emit_chunks_whole(struct emit *e, const struct chunk_place *place, L
     if (e->width > 1) {
         masked = emit_block(e, "masked");
         emit_at(e, rest);
+        LLVMValueRef part = tail_width < e->width ? emit_smaller(e, left, emit_i64(e, tail_width)) : left;
         emit_branch(e, LLVMBuildICmp(e->builder, LLVMIntSGT, left, emit_i64(e, 0), ""), masked, done);
         emit_at(e, masked);
         from = emit_phi(e, e->i64);
         count = emit_phi(e, e->i64);
+        const int full = e->width;
+        emit_set_width(e, tail_width);
         emit_phi_add(from, start, rest);
-        emit_phi_add(count, left, rest);
+        emit_phi_add(count, part, rest);
         emit_chunk_at(e, place, from, count);
         chunk(e, host);
+        emit_set_width(e, full);
         emit_phi_add(start, LLVMBuildAdd(e->builder, from, count, ""), emit_here(e));
         emit_go(e, dispatch);
     }
     emit_at(e, e->hoist);
     emit_phi_add(start, emit_i64(e, 0), e->hoist);
     if (head && masked) {
-        LLVMValueRef first = emit_smaller(e, head, n);
+        LLVMValueRef first = emit_smaller(e, emit_smaller(e, head, n), emit_i64(e, tail_width));
         emit_phi_add(from, emit_i64(e, 0), e->hoist);
         emit_phi_add(count, first, e->hoist);
         emit_branch(e, LLVMBuildICmp(e->builder, LLVMIntSGT, first, emit_i64(e, 0), ""), masked, dispatch);
@@ -180,15 +193,15 @@ static void emit_chunks_whole(struct emit *e, const struct chunk_place *place, L
     emit_at(e, done);
 }
 
-void emit_chunks(struct emit *e, LLVMValueRef n, LLVMValueRef head, bool whole, void (*chunk)(struct emit *e, void *host),
-                 void *host) {
+void emit_chunks(struct emit *e, LLVMValueRef n, LLVMValueRef head, bool whole, int tail_width,
+                 void (*chunk)(struct emit *e, void *host), void *host) {
     struct chunk_place place = {.position = e->position, .dim = e->kernel->n_par - 1};
     if (place.dim >= 0) place.index = e->index[place.dim];
     e->hoist = emit_here(e);
-    if (whole || e->width == 1) emit_chunks_whole(e, &place, n, head, chunk, host);
+    if (whole || e->width == 1) emit_chunks_whole(e, &place, n, head, tail_width, chunk, host);
     else emit_chunks_masked(e, &place, n, chunk, host);
     e->hoist = NULL;
-    e->count = e->mask = e->chunk_mask = NULL;
+    e->count = e->count_mask = e->mask = e->chunk_mask = NULL;
     e->position = place.position;
     if (place.dim >= 0) e->index[place.dim] = place.index;
 }

@@ -14,6 +14,11 @@ bool cpu_why_set(struct cpu_why *why, const char *format, ...) {
     return false;
 }
 
+bool cpu_why_memory(struct cpu_why *why) {
+    why->text[0] = '\0';
+    return false;
+}
+
 bool cpu_why_error(struct cpu_why *why, const char *doing, LLVMErrorRef error) {
     char *message = LLVMGetErrorMessage(error);
     cpu_why_set(why, "%s: %s", doing, message);
@@ -146,10 +151,7 @@ static bool engine_start(struct cpu_engine *engine, struct cpu_why *why) {
 
 struct cpu_engine *cpu_engine_new(struct mem *mem, const struct cpu_engine_options *options, struct strbuf *why) {
     struct cpu_engine *engine = mem_zalloc(mem, 1, sizeof *engine);
-    if (!engine) {
-        strbuf_puts(why, "out of memory");
-        return NULL;
-    }
+    if (!engine) return NULL;
     engine->mem = mem;
     engine->options = *options;
     engine->level = LLVMCodeGenLevelLess;

@@ -15,6 +15,7 @@ struct cpu_why {
 /* Always false, so that a failing function can end with it. */
 bool cpu_why_set(struct cpu_why *why, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Takes LLVM's message and disposes of it; false too. */
+bool cpu_why_memory(struct cpu_why *why); /* memory ran out: an empty text */
 bool cpu_why_error(struct cpu_why *why, const char *doing, LLVMErrorRef error);
 
 enum cpu_isa { ISA_AVX512, ISA_AVX2, ISA_SSE2, ISA_SCALAR, ISA_OTHER };

@@ -33,7 +33,7 @@ struct cpu_module *module_load(struct cpu_engine *engine, LLVMMemoryBufferRef ob
     struct cpu_module *module = mem_alloc(engine->mem, sizeof *module);
     if (!module) {
         LLVMDisposeMemoryBuffer(object);
-        cpu_why_set(why, "out of memory");
+        cpu_why_memory(why);
         return NULL;
     }
     pthread_mutex_lock(&engine->lock);

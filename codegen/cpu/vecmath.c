@@ -1,7 +1,11 @@
 /* vecmath.c: which function computes which elementary operation. Chosen once, when an engine is made. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE /* lgamma_r */
+#endif
 #include "codegen/cpu/engine.h"
 
 #include <dlfcn.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -35,9 +39,45 @@ static void *vecmath_libm(const struct op_info *info, bool wide, char *symbol, s
     return wide ? (void *)info->eval1 : (void *)info->eval1f;
 }
 
-/* Debian's SLEEF is wrong for pow and log1p at the far end of the range; the scalar functions are as accurate. */
+/* --- the 1 ULP mode where SLEEF 3.5.1 is wrong ------------------------------------------------------------------------------
+ * exp, pow and log1p are, at the far end of the range: libm's are as accurate. The hyperbolic functions overflow too early, and
+ * the gamma functions are off near their zeros and poles: libm's next wider type, rounded, serves for them. */
+
+#define VECMATH_WIDE(NAME)                                                                                             \
+    static double vecmath_wide_##NAME(double x) { return (double)NAME##l(x); }                                         \
+    static float vecmath_wide_##NAME##f(float x) { return (float)NAME(x); }
+VECMATH_WIDE(sinh)
+VECMATH_WIDE(cosh)
+VECMATH_WIDE(asinh)
+VECMATH_WIDE(acosh)
+VECMATH_WIDE(tgamma)
+static double vecmath_wide_lgamma(double x) {
+    int sign;
+    return (double)lgammal_r(x, &sign);
+}
+static float vecmath_wide_lgammaf(float x) {
+    int sign;
+    return (float)lgamma_r(x, &sign);
+}
+
+static void *vecmath_wide(enum op op, bool wide, char *symbol, size_t size) {
+#define VECMATH_CASE(NAME)                                                                                             \
+    case OP_##NAME:                                                                                                    \
+        snprintf(symbol, size, "weft_wide_%s%s", #NAME, wide ? "" : "f");                                              \
+        return wide ? (void *)vecmath_wide_##NAME : (void *)vecmath_wide_##NAME##f;
+    switch (op) {
+        VECMATH_CASE(sinh)
+        VECMATH_CASE(cosh)
+        VECMATH_CASE(asinh)
+        VECMATH_CASE(acosh)
+        VECMATH_CASE(tgamma)
+        VECMATH_CASE(lgamma)
+    default: return NULL;
+    }
+}
+
 static bool vecmath_distrusted(enum op op, bool wide) {
-    return wide && (op == OP_pow || op == OP_log1p);
+    return op == OP_log1p || (wide && (op == OP_pow || op == OP_exp));
 }
 
 static void vecmath_choose(struct cpu_engine *engine, enum op op, bool wide) {
@@ -48,10 +88,11 @@ static void vecmath_choose(struct cpu_engine *engine, enum op op, bool wide) {
     enum math_library library = engine->options.ulp == 1 ? MATH_SLEEF : MATH_LIBMVEC;
     int lanes = 1;
     void *address = NULL;
-    if (library == MATH_SLEEF && !vecmath_distrusted(op, wide))
-        address = vecmath_sleef(engine, info, wide, symbol, size, &lanes);
-    else if (library == MATH_LIBMVEC)
-        address = vecmath_libmvec(engine, info, wide, symbol, size, &lanes);
+    if (library == MATH_SLEEF && !vecmath_distrusted(op, wide)) {
+        address = vecmath_wide(op, wide, symbol, size);
+        if (!address) address = vecmath_sleef(engine, info, wide, symbol, size, &lanes);
+    }
+    if (library == MATH_LIBMVEC) address = vecmath_libmvec(engine, info, wide, symbol, size, &lanes);
     if (!address) {
         library = MATH_LIBM;
         lanes = 1;
@@ -69,7 +110,7 @@ bool vecmath_open(struct cpu_engine *engine, struct cpu_why *why) {
             return cpu_why_set(why, "the 1 ULP mode needs SLEEF (libsleef.so.3): %s", dlerror());
     }
     engine->symbols = mem_zalloc(engine->mem, OP_COUNT, sizeof *engine->symbols);
-    if (!engine->symbols) return cpu_why_set(why, "out of memory");
+    if (!engine->symbols) return cpu_why_memory(why);
     for (int op = 0; op < OP_COUNT; op++)
         if (op_info[op].lower == LOWER_CALL)
             for (int wide = 0; wide < 2; wide++) vecmath_choose(engine, (enum op)op, wide);
@@ -124,7 +165,8 @@ double cpu_math_f64(struct cpu_engine *engine, enum op op, double x, double y) {
     if (function->lanes == 4) return vecmath_d4(function->address, two, x, y);
     if (function->lanes == 2) return vecmath_d2(function->address, two, x, y);
 #endif
-    return two ? op_info[op].eval2(x, y) : op_info[op].eval1(x);
+    if (two) return ((double (*)(double, double))function->address)(x, y);
+    return ((double (*)(double))function->address)(x);
 }
 
 float cpu_math_f32(struct cpu_engine *engine, enum op op, float x, float y) {
@@ -135,5 +177,6 @@ float cpu_math_f32(struct cpu_engine *engine, enum op op, float x, float y) {
     if (function->lanes == 8) return vecmath_f8(function->address, two, x, y);
     if (function->lanes == 4) return vecmath_f4(function->address, two, x, y);
 #endif
-    return two ? op_info[op].eval2f(x, y) : op_info[op].eval1f(x);
+    if (two) return ((float (*)(float, float))function->address)(x, y);
+    return ((float (*)(float))function->address)(x);
 }

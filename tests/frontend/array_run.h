@@ -28,6 +28,7 @@ static const struct array_input array_inputs_known[] = {
     {"v", TY_F64, 1, {5}, (const double[]){5, NAN, 1, NAN, 3}},
     {"z", TY_F64, 1, {0}, (const double[]){0}},
     {"i", TY_I64, 0, {0}, (const int64_t[]){5}},
+    {"t", TY_I64, 1, {4}, (const int64_t[]){3, -4, 7, 12}},
     {"k", TY_I64, 0, {0}, (const int64_t[]){2}},
     {"j", TY_I32, 0, {0}, (const int32_t[]){-3}},
     {"s", TY_F64, 0, {0}, (const double[]){2.5}},
@@ -90,12 +91,17 @@ static inline void array_bind(struct array_run *run) {
     run->plan = frontend_instantiate(program, &run->arena, bindings, &run->diags);
 }
 
-static inline void array_start(struct array_run *run, const char *source, size_t length, const char *name) {
-    *run = (struct array_run){0};
-    arena_init(&run->arena, &run->mem);
+/* Compiles; `run` was zeroed and its arena initialised. */
+static inline void array_compile(struct array_run *run, const char *source, size_t length, const char *name) {
     diag_init(&run->diags, &run->arena, name, source, length);
     run->program = frontend_analyse(&run->arena, source, length, &array_options, &run->diags);
     if (run->program) array_bind(run);
+}
+
+static inline void array_start(struct array_run *run, const char *source, size_t length, const char *name) {
+    *run = (struct array_run){0};
+    arena_init(&run->arena, &run->mem);
+    array_compile(run, source, length, name);
     assert_true((run->plan == NULL) == (run->diags.count > 0));
     if (!run->plan) return;
     struct strbuf why;
@@ -127,7 +133,8 @@ static inline const char *array_outcome(struct array_run *run) {
     struct strbuf out;
     strbuf_init(&out, &run->arena);
     if (!run->plan) {
-        for (int n = 0; n < run->diags.count; n++) strbuf_printf(&out, "%serror: %s", n ? "; " : "", run->diags.items[n].text);
+        for (int n = 0; n < run->diags.count; n++)
+            strbuf_printf(&out, "%serror: %s", n ? "; " : "", run->diags.items[n].text);
         return strbuf_text(&out);
     }
     struct eval_result *result = eval_plan(&run->arena, run->plan, run->inputs, NULL);
@@ -137,7 +144,8 @@ static inline const char *array_outcome(struct array_run *run) {
         int64_t count = 1;
         strbuf_printf(&out, "%s%s", n ? "; " : "", dtype_name(array->type));
         for (int d = 0; d < array->rank; d++) {
-            strbuf_printf(&out, "%s%lld%s", d ? ", " : "[", (long long)array->shape[d], d == array->rank - 1 ? "]" : "");
+            strbuf_printf(&out, "%s%lld%s", d ? ", " : "[", (long long)array->shape[d],
+                          d == array->rank - 1 ? "]" : "");
             count *= array->shape[d];
         }
         for (int64_t e = 0; e < count; e++) {

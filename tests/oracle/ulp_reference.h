@@ -4,8 +4,6 @@
 
 #include "ir/ops.h"
 
-enum { ULP_MODES = 2 };
-
 struct ulp_reference;
 
 struct ulp_reference *ulp_reference_new(enum dtype type);
