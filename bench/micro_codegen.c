@@ -25,7 +25,8 @@ static double now(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-/* --- plain C ------------------------------------------------------------------------------------------------------------- */
+/* --- plain C
+ * ------------------------------------------------------------------------------------------------------------- */
 
 static void c_triad(void) {
     for (int i = 0; i < N; i++) out[i] = 2.5 * x[i] + 1.5 * y[i];
@@ -85,21 +86,22 @@ static void c_mandelbrot(void) {
         }
 }
 
-/* --- kernels -------------------------------------------------------------------------------------------------------------- */
+/* --- kernels
+ * -------------------------------------------------------------------------------------------------------------- */
 
 #define MAP2(body)                                                                                                     \
-    "kernel \"k0\" map par 1 red 0 sizes 0 { operand 0 read f64 rank 0 uses 0 operand 1 read f64 rank 0 uses 0 "         \
+    "kernel \"k0\" map par 1 red 0 sizes 0 { operand 0 read f64 rank 0 uses 0 operand 1 read f64 rank 0 uses 0 "       \
     "operand 2 write f64 rank 0 body {" body "yield } }"
-#define REDUCE1(type, body, reductions, epilogue)                                                                        \
-    "kernel \"k0\" lanes par 0 red 1 sizes 0 width 32 { operand 0 read f64 rank 0 uses 0 operand 1 write " type          \
+#define REDUCE1(type, body, reductions, epilogue)                                                                      \
+    "kernel \"k0\" lanes par 0 red 1 sizes 0 width 32 { operand 0 read f64 rank 0 uses 0 operand 1 write " type        \
     " rank 0 body {" body "}" reductions "epilogue" epilogue " }"
 
 #define TRIAD                                                                                                          \
-    MAP2("%0 = const 2.5 : f64 %1 = read 0 : f64 %2 = const 1.5 : f64 %3 = read 1 : f64 %4 = mul %2, %3 : f64 "         \
+    MAP2("%0 = const 2.5 : f64 %1 = read 0 : f64 %2 = const 1.5 : f64 %3 = read 1 : f64 %4 = mul %2, %3 : f64 "        \
          "%5 = fma %0, %1, %4 : f64 store 2, %5 ")
 #define FUNCTIONS                                                                                                      \
-    MAP2("%0 = read 0 : f64 %1 = neg %0 : f64 %2 = mul %1, %0 : f64 %3 = exp %2 : f64 %4 = const 3 : f64 "               \
-         "%5 = mul %4, %0 : f64 %6 = sin %5 : f64 %7 = abs %0 : f64 %8 = log1p %7 : f64 %9 = fma %3, %6, %8 : f64 "      \
+    MAP2("%0 = read 0 : f64 %1 = neg %0 : f64 %2 = mul %1, %0 : f64 %3 = exp %2 : f64 %4 = const 3 : f64 "             \
+         "%5 = mul %4, %0 : f64 %6 = sin %5 : f64 %7 = abs %0 : f64 %8 = log1p %7 : f64 %9 = fma %3, %6, %8 : f64 "    \
          "store 2, %9 ")
 
 static const char columns[] =
@@ -133,19 +135,41 @@ static const struct micro micros[] = {
     {"triad past cache", TRIAD, {N}, true, 24.0 * N, c_triad},
     {"triad in L2", TRIAD, {20000}, false, 24.0 * 20000, NULL},
     {"exp sin log1p", FUNCTIONS, {N}, false, 16.0 * N, c_functions},
-    {"sum", REDUCE1("f64", "%0 = read 0 : f64 yield %0 ", "reduce sum f64 of 0 ", "(%1: f64) { store 1, %1 yield }"), {N}, false, 8.0 * N, c_sum},
-    {"min + max", REDUCE1("f64", "%0 = read 0 : f64 yield %0 ", "reduce min f64 of 0 reduce max f64 of 0 ",
-                          "(%1: f64, %2: f64) { %3 = add %1, %2 : f64 store 1, %3 yield }"), {N}, false, 8.0 * N, c_extremes},
-    {"argmax", REDUCE1("i64", "%0 = read 0 : f64 yield %0 ", "reduce argmax i64 of 0 ", "(%1: i64) { store 1, %1 yield }"), {N}, false, 8.0 * N, c_argmax},
-    {"sum + var", REDUCE1("f64", "%0 = read 0 : f64 %1 = const true : bool yield %0, %0, %1 ", "reduce sum f64 of 0 reduce var f64 of 1 ",
-                          "(%2: f64, %3: f64) { %4 = add %2, %3 : f64 store 1, %4 yield }"), {N}, false, 8.0 * N, NULL},
-    {"columns f32", columns, {SIDE, SIDE}, false, 4.0 * SIDE * SIDE, c_columns},
+    {"sum",
+     REDUCE1("f64", "%0 = read 0 : f64 yield %0 ", "reduce sum f64 of 0 ", "(%1: f64) { store 1, %1 yield }"),
+     {N},
+     false,
+     8.0 * N,
+     c_sum},
+    {"min + max",
+     REDUCE1("f64", "%0 = read 0 : f64 yield %0 ", "reduce min f64 of 0 reduce max f64 of 0 ",
+             "(%1: f64, %2: f64) { %3 = add %1, %2 : f64 store 1, %3 yield }"),
+     {N},
+     false,
+     8.0 * N,
+     c_extremes},
+    {"argmax",
+     REDUCE1("i64", "%0 = read 0 : f64 yield %0 ", "reduce argmax i64 of 0 ", "(%1: i64) { store 1, %1 yield }"),
+     {N},
+     false,
+     8.0 * N,
+     c_argmax},
+    {"sum + var",
+     REDUCE1("f64", "%0 = read 0 : f64 %1 = const true : bool yield %0, %0, %1 ",
+             "reduce sum f64 of 0 reduce var f64 of 1 ",
+             "(%2: f64, %3: f64) { %4 = add %2, %3 : f64 store 1, %4 yield }"),
+     {N},
+     false,
+     8.0 * N,
+     NULL},
+    {"columns f32", columns, {SIDE, SIDE}, false, 4.0 * SIDE *SIDE, c_columns},
     {"mandelbrot", mandelbrot, {PIXELS, PIXELS}, false, 0, c_mandelbrot},
 };
 
 static void run(const struct micro *micro, const struct ir_kernel *kernel, const struct kernel_code *code) {
     static const int64_t along[] = {8}, by_rows[] = {4, 4 * SIDE};
-    struct kernel_argument arguments[] = {{(char *)x, along, NULL}, {(char *)y, along, NULL}, {(char *)out, along, NULL}};
+    struct kernel_argument arguments[] = {
+        {(char *)x, along, NULL}, {(char *)y, along, NULL}, {(char *)out, along, NULL}};
     if (kernel->kind == KERNEL_LANES) arguments[1].data = (char *)out;
     if (kernel->kind == KERNEL_COLUMNS) {
         arguments[0] = (struct kernel_argument){(char *)image, by_rows, NULL};
@@ -165,12 +189,15 @@ static void run(const struct micro *micro, const struct ir_kernel *kernel, const
     }
 }
 
-static double best_of(void (*plain)(void), const struct micro *micro, const struct ir_kernel *kernel, const struct kernel_code *code) {
+static double best_of(void (*plain)(void), const struct micro *micro, const struct ir_kernel *kernel,
+                      const struct kernel_code *code) {
     double best = INFINITY;
     for (int i = 0; i < ROUNDS; i++) {
         double start = now();
-        if (plain) plain();
-        else run(micro, kernel, code);
+        if (plain)
+            plain();
+        else
+            run(micro, kernel, code);
         double time = now() - start;
         if (time < best) best = time;
     }
@@ -195,8 +222,9 @@ static void measure(void *argument) {
     }
     struct cpu_info info;
     cpu_engine_info(engine, &info);
-    printf("%s, %s, LLVM %s; engine %.2f ms\n%-18s %5s %6s %11s %10s %10s %7s %6s\n", info.cpu, info.isa, info.llvm_version,
-           1e3 * (now() - start), "kernel", "width", "bytes", "compile ms", "run ms", "C ms", "ratio", "GB/s");
+    printf("%s, %s, LLVM %s; engine %.2f ms\n%-18s %5s %6s %11s %10s %10s %7s %6s\n", info.cpu, info.isa,
+           info.llvm_version, 1e3 * (now() - start), "kernel", "width", "bytes", "compile ms", "run ms", "C ms",
+           "ratio", "GB/s");
     for (size_t i = 0; i < sizeof micros / sizeof *micros; i++) {
         const struct micro *micro = &micros[i];
         if (options->filter && !strstr(micro->name, options->filter)) continue;
@@ -208,10 +236,13 @@ static void measure(void *argument) {
         body_number(&kernel->body);
         body_number(&kernel->epilogue);
         enum access_class access[] = {ACCESS_UNIT, ACCESS_UNIT, ACCESS_UNIT};
-        struct cpu_variant variant = {.access = access, .nontemporal = micro->nontemporal, .single_row = !micro->extents[1] || kernel->kind == KERNEL_COLUMNS};
+        struct cpu_variant variant = {.access = access,
+                                      .nontemporal = micro->nontemporal,
+                                      .single_row = !micro->extents[1] || kernel->kind == KERNEL_COLUMNS};
         struct kernel_code code = {0};
         double compile = INFINITY;
-        int compiles = getenv("MICRO_COMPILES") ? atoi(getenv("MICRO_COMPILES")) : ROUNDS; /* many: to profile the compiler */
+        int compiles =
+            getenv("MICRO_COMPILES") ? atoi(getenv("MICRO_COMPILES")) : ROUNDS; /* many: to profile the compiler */
         for (int r = 0; kernel && r < compiles; r++) {
             if (r) cpu_kernel_free(engine, &code);
             start = now();
@@ -222,13 +253,15 @@ static void measure(void *argument) {
             fprintf(stderr, "%s: %s\n", micro->name, strbuf_text(&why));
             continue;
         }
-        double ours = best_of(NULL, micro, kernel, &code), plain = micro->plain ? best_of(micro->plain, NULL, NULL, NULL) : 0;
-        printf("%-18s %5d %6zu %11.2f %10.3f %10.3f %7.2f %6.1f\n", micro->name, code.vector_width, code.code_bytes, 1e3 * compile,
-               1e3 * ours, 1e3 * plain, plain ? plain / ours : 0, 1e-9 * micro->bytes / ours);
+        double ours = best_of(NULL, micro, kernel, &code),
+               plain = micro->plain ? best_of(micro->plain, NULL, NULL, NULL) : 0;
+        printf("%-18s %5d %6zu %11.2f %10.3f %10.3f %7.2f %6.1f\n", micro->name, code.vector_width, code.code_bytes,
+               1e3 * compile, 1e3 * ours, 1e3 * plain, plain ? plain / ours : 0, 1e-9 * micro->bytes / ours);
         if (options->filter && getenv("MICRO_TEXT")) {
             struct strbuf text;
             strbuf_init(&text, options->arena);
-            cpu_kernel_text(engine, kernel, &variant, *getenv("MICRO_TEXT") == 'l' ? CPU_TEXT_LLVM : CPU_TEXT_ASM, &text, &why);
+            cpu_kernel_text(engine, kernel, &variant, *getenv("MICRO_TEXT") == 'l' ? CPU_TEXT_LLVM : CPU_TEXT_ASM,
+                            &text, &why);
             puts(strbuf_text(&text));
         }
         cpu_kernel_free(engine, &code);
@@ -240,7 +273,8 @@ int main(int argc, char **argv) {
     struct mem mem = {0};
     struct arena arena;
     arena_init(&arena, &mem);
-    x = aligned_alloc(64, N * sizeof *x), y = aligned_alloc(64, N * sizeof *y), out = aligned_alloc(64, N * sizeof *out);
+    x = aligned_alloc(64, N * sizeof *x), y = aligned_alloc(64, N * sizeof *y),
+    out = aligned_alloc(64, N * sizeof *out);
     image = aligned_alloc(64, (size_t)SIDE * SIDE * sizeof *image), out32 = aligned_alloc(64, SIDE * sizeof *out32);
     if (!x || !y || !out || !image || !out32) return 1;
     for (int i = 0; i < N; i++) x[i] = (double)(i % 9973) / 2500 - 2, y[i] = (double)(i % 7), out[i] = 0;

@@ -16,7 +16,7 @@ bool bind_add(struct bindings *bindings, const char *text) {
     struct binding *items = realloc(bindings->items, (size_t)(bindings->count + 1) * sizeof *items);
     if (!items) host_alloc((size_t)-1); /* says so and ends */
     bindings->items = items;
-    items[bindings->count++] = (struct binding){host_strndup(text, (size_t)(equals - text)), equals + 1, false};
+    items[bindings->count++] = (struct binding){.name = host_strndup(text, (size_t)(equals - text)), .value = equals + 1};
     return true;
 }
 
@@ -86,7 +86,8 @@ static void describe(jit_dtype type, int rank, char *text, size_t room) {
         snprintf(text + strlen(text), room - strlen(text), "%s:%s", i ? ", " : "[", i == rank - 1 ? "]" : "");
 }
 
-static const DLTensor *bind_scalar(const char *name, const char *text, const struct scalar *s, jit_dtype type, int rank) {
+static const DLTensor *bind_scalar(struct binding *binding, const struct scalar *s, jit_dtype type, int rank) {
+    const char *name = binding->name, *text = binding->value;
     char wanted[64];
     if (rank > 0) {
         describe(type, rank, wanted, sizeof wanted);
@@ -98,7 +99,7 @@ static const DLTensor *bind_scalar(const char *name, const char *text, const str
     struct {
         DLTensor tensor;
         uint64_t value;
-    } *box = host_alloc(sizeof *box);
+    } *box = binding->scalar = host_alloc(sizeof *box);
     if (!store_scalar(s, type, &box->value)) {
         host_error("input `%s`: expected %s, found %s", name, jit_type_name(type), text);
         return NULL;
@@ -107,18 +108,55 @@ static const DLTensor *bind_scalar(const char *name, const char *text, const str
     return &box->tensor;
 }
 
-static const DLTensor *bind_one(const jit_function *function, int input, const char *text) {
-    const char *name = jit_input_name(function, input);
+static const DLTensor *bind_one(const jit_function *function, int input, struct binding *binding) {
     jit_dtype type;
     int rank;
     jit_input_type(function, input, &type, &rank);
-    struct scalar s = parse_scalar(text);
-    if (s.kind) return bind_scalar(name, text, &s, type, rank);
-    DLManagedTensor *loaded;
+    struct scalar s = parse_scalar(binding->value);
+    if (s.kind) return bind_scalar(binding, &s, type, rank);
     jit_error error = {0};
-    if (jit_load(text, &loaded, &error) == JIT_OK) return &loaded->dl_tensor;
-    fprintf(stderr, "weft: error: input `%s`: %s\n", name, error.message);
+    if (jit_load(binding->value, &binding->loaded, &error) == JIT_OK) return &binding->loaded->dl_tensor;
+    host_error("input `%s`: %s", binding->name, error.message);
     return NULL;
+}
+
+/* Fills in what the user gave. */
+static bool bind_given(const jit_function *function, struct bindings *bindings, const char **names, const DLTensor **in) {
+    for (int b = 0; b < bindings->count; b++) {
+        const char *name = bindings->items[b].name;
+        int i = jit_input_index(function, name);
+        if (i < 0) {
+            const char *near = args_suggest(name, names);
+            if (near) host_error("the program has no input `%s`: did you mean `%s`?", name, near);
+            else if (!names[0]) host_error("the program has no input `%s`: it has none", name);
+            else host_error("the program has no input `%s`: its first is `%s`", name, names[0]);
+            return false;
+        }
+        if (in[i]) {
+            host_error("input `%s` was given twice", name);
+            return false;
+        }
+        if (!(in[i] = bind_one(function, i, &bindings->items[b]))) return false;
+    }
+    return true;
+}
+
+/* What has neither a value nor a default is missing. */
+static bool check_missing(const jit_function *function, const DLTensor **in, const char *how) {
+    for (int i = 0; i < jit_input_count(function); i++) {
+        if (in[i] || jit_input_optional(function, i)) continue;
+        const char *name = jit_input_name(function, i);
+        jit_dtype type;
+        int rank;
+        char wanted[64];
+        jit_input_type(function, i, &type, &rank);
+        describe(type, rank, wanted, sizeof wanted);
+        if (rank > 0) host_error("input `%s` (%s) has no value: add %s%s=FILE.npy", name, wanted, how, name);
+        else if (rank == 0) host_error("input `%s` (%s) has no value: add %s%s=NUMBER", name, wanted, how, name);
+        else host_error("input `%s` has no value: add %s%s=FILE.npy or %s%s=3.5", name, how, name, how, name);
+        return false;
+    }
+    return true;
 }
 
 const DLTensor **bind_inputs(const jit_function *function, struct bindings *bindings, const char *how) {
@@ -126,34 +164,20 @@ const DLTensor **bind_inputs(const jit_function *function, struct bindings *bind
     const DLTensor **in = host_alloc(((size_t)n + 1) * sizeof *in);
     const char **names = host_alloc(((size_t)n + 1) * sizeof *names);
     for (int i = 0; i < n; i++) names[i] = jit_input_name(function, i);
-    for (int b = 0; b < bindings->count; b++) {
-        const char *name = bindings->items[b].name;
-        int i = jit_input_index(function, name);
-        if (i < 0) {
-            const char *near = args_suggest(name, names);
-            if (near) host_error("the program has no input `%s`: did you mean `%s`?", name, near);
-            else if (!n) host_error("the program has no input `%s`: it has none", name);
-            else host_error("the program has no input `%s`: its first is `%s`", name, names[0]);
-            return NULL;
-        }
-        if (in[i]) {
-            host_error("input `%s` was given twice", name);
-            return NULL;
-        }
-        if (!(in[i] = bind_one(function, i, bindings->items[b].value))) return NULL;
-    }
-    for (int i = 0; i < n; i++) {
-        if (in[i] || jit_input_optional(function, i)) continue;
-        jit_dtype type;
-        int rank;
-        char wanted[64];
-        jit_input_type(function, i, &type, &rank);
-        describe(type, rank, wanted, sizeof wanted);
-        if (rank > 0) host_error("input `%s` (%s) has no value: add %s%s=FILE.npy", names[i], wanted, how, names[i]);
-        else if (rank == 0) host_error("input `%s` (%s) has no value: add %s%s=NUMBER", names[i], wanted, how, names[i]);
-        else host_error("input `%s` has no value: add %s%s=FILE.npy or %s%s=3.5", names[i], how, names[i], how, names[i]);
-        return NULL;
-    }
+    bool ok = bind_given(function, bindings, names, in) && check_missing(function, in, how);
     free(names);
-    return in;
+    if (ok) return in;
+    free(in);
+    return NULL;
+}
+
+void bind_free(struct bindings *bindings) {
+    for (int i = 0; i < bindings->count; i++) {
+        struct binding *binding = &bindings->items[i];
+        if (binding->loaded) binding->loaded->deleter(binding->loaded);
+        free(binding->scalar);
+        free(binding->name);
+    }
+    free(bindings->items);
+    *bindings = (struct bindings){0};
 }

@@ -2,8 +2,7 @@
  *
  * A command is one function, cmd_*(argc, argv): argv[0] is the command's name, the result is the exit status: 0, 1 (the
  * program that was given failed; the message is on stderr) or 2 (weft was called wrongly). Data goes to stdout,
- * everything else to stderr. Memory that a command takes lives until the process ends, which is soon, except in the
- * REPL, which frees what it takes for one statement.
+ * everything else to stderr.
  */
 #ifndef CLI_CLI_H
 #define CLI_CLI_H
@@ -122,8 +121,9 @@ void progress_clear(struct host *host);
 
 struct binding {
     char *name;
-    const char *value; /* "3.5", "true", "x.npy" */
-    bool used;
+    const char *value;       /* "3.5", "true", "x.npy" */
+    DLManagedTensor *loaded; /* the file's array, or */
+    void *scalar;            /* the number's tensor */
 };
 
 struct bindings {
@@ -136,8 +136,9 @@ bool bind_add(struct bindings *bindings, const char *text);
 
 /* One tensor an input of `function`: NULL where a default is taken. Scalars: 3 is i64, 3.5 f64, true bool, unless the
  * program declares the input's type; anything that is no number is the name of a .npy file. NULL after a message;
- * `how` is how a user names an input, "--set x" or "x". */
+ * `how` is what stands before an input's name: "--set " or "". The array is to be freed; the tensors belong to `bindings`. */
 const DLTensor **bind_inputs(const jit_function *function, struct bindings *bindings, const char *how);
+void bind_free(struct bindings *bindings);
 
 /* --- profile.c ------------------------------------------------------------------------------------------------------------ */
 

@@ -11,13 +11,24 @@ static const char emit_usage[] =
     "Shows a program at one stage of its compilation. Inputs whose types it does not declare are given as x:f64[n]\n"
     "(k:f64 is a scalar; [n, m] or [:, :] has two dimensions). The stages cuda and ptx are not available in this version.\n";
 
-static bool add_signature(const char *text, jit_signature **list, int *count) {
-    jit_signature *wider = realloc(*list, (size_t)(*count + 1) * sizeof *wider);
-    if (!wider) host_alloc((size_t)-1); /* says so and ends */
-    *list = wider;
-    char *room = host_alloc(64);
+/* Types from the command line. */
+struct signatures {
+    jit_signature items[256];
+    char names[256][64];
+    int count;
+};
+
+static bool add_signature(const char *text, struct signatures *list) {
+    int most = (int)(sizeof list->items / sizeof *list->items);
+    if (list->count == most) {
+        args_usage("emit", "types of more than %d inputs", most);
+        return false;
+    }
     jit_error error = {0};
-    if (jit_parse_signature(text, &wider[*count], room, &error) == JIT_OK) return ++*count;
+    if (jit_parse_signature(text, &list->items[list->count], list->names[list->count], &error) == JIT_OK) {
+        list->count++;
+        return true;
+    }
     args_usage("emit", "%s", error.message);
     return false;
 }
@@ -34,7 +45,7 @@ static bool known_stage(const char *stage) {
 }
 
 static int emit(struct settings *settings, const char *stage, const char *source, size_t length, const char *file,
-                const jit_signature *signature, int n_signature) {
+                const struct signatures *given) {
     struct host host = {0};
     jit_context *context = host_context(settings, &host);
     if (!context) return EXIT_FAILED;
@@ -42,7 +53,7 @@ static int emit(struct settings *settings, const char *stage, const char *source
     int result = EXIT_OK;
     char *text = NULL;
     jit_function *function = jit_compile_text(context, source, length, file, &error);
-    if (function) text = jit_emit(function, stage, signature, n_signature, &error);
+    if (function) text = jit_emit(function, stage, given->items, given->count, &error);
     if (text) fputs(text, stdout);
     else result = host_failed(&error);
     jit_text_free(text);
@@ -60,8 +71,7 @@ int cmd_emit(int argc, char **argv) {
                                                  {0}};
     struct settings settings = {0};
     const char *stage = NULL, *file = NULL, *expression = NULL, *value;
-    jit_signature *signature = NULL;
-    int n_signature = 0;
+    static struct signatures given; /* large for a stack */
     bool arch = false;
     struct args args = {.command = "emit", .options = options, .argc = argc, .at = 1, .argv = argv};
     for (int id; (id = args_next(&args, &value)) != ARGS_END;) {
@@ -69,7 +79,7 @@ int cmd_emit(int argc, char **argv) {
         case ARGS_WRONG: return EXIT_USAGE;
         case ARGS_POSITIONAL:
             if (strchr(value, ':')) {
-                if (!add_signature(value, &signature, &n_signature)) return EXIT_USAGE;
+                if (!add_signature(value, &given)) return EXIT_USAGE;
             } else if (file) {
                 return args_usage("emit", "expected one file and types such as x:f64[n], found '%s'", value);
             } else {
@@ -89,10 +99,9 @@ int cmd_emit(int argc, char **argv) {
     if (file && expression) return args_usage("emit", "expected a file or -e 'EXPR', found both");
     if (!file && !expression) return args_usage("emit", "expected a file or -e 'EXPR', found neither");
     if (arch) return host_error("--arch: GPU code is not available in this version");
-    if (expression)
-        return emit(&settings, stage, expression, strlen(expression), "<expr>", signature, n_signature);
-    size_t length;
-    char *source = host_read(file, &length);
-    if (!source) return EXIT_FAILED;
-    return emit(&settings, stage, source, length, file, signature, n_signature);
+    size_t length = expression ? strlen(expression) : 0;
+    char *source = expression ? host_strndup(expression, length) : host_read(file, &length);
+    int result = source ? emit(&settings, stage, source, length, expression ? "<expr>" : file, &given) : EXIT_FAILED;
+    free(source);
+    return result;
 }

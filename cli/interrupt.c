@@ -26,7 +26,8 @@ static void on_interrupt(int number) {
 void interrupt_catch(bool twice_ends) {
     second_ends = twice_ends;
     interrupt_flag = 0;
-    struct sigaction action = {.sa_handler = on_interrupt}; /* no SA_RESTART: a prompt waiting for a line must notice */
+    /* SA_RESTART: output must not fail for it. The prompt waits in ppoll, which a signal always ends. */
+    struct sigaction action = {.sa_handler = on_interrupt, .sa_flags = SA_RESTART};
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
 }

@@ -17,7 +17,11 @@ int progress_step(void *argument, double share, const char *what) {
     if (!host->bar || now - host->started < 0.5 || now - host->drawn < 0.1) return 0;
     host->drawn = now;
     host->bar_seen = true;
-    share = share >= 0 && share <= 1 ? share : 0; /* NaN too */
+    if (!(share > 0 && share <= 1)) { /* how much is left is not known */
+        fprintf(stderr, "\r%.30s ... %.1f s\033[K", what ? what : "running", now - host->started);
+        fflush(stderr);
+        return 0;
+    }
     char bar[BAR_CELLS + 1];
     for (int i = 0; i < BAR_CELLS; i++) bar[i] = i < (int)(share * BAR_CELLS) ? '#' : '.';
     bar[BAR_CELLS] = 0;

@@ -190,7 +190,7 @@ struct line_editor *line_open(struct repl *repl) {
     el_set(editor->edit, EL_SIGNAL, 0); /* Ctrl-C is ours */
     el_set(editor->edit, EL_GETCFN, next_character);
     el_set(editor->edit, EL_HIST, history, editor->history);
-    el_set(editor->edit, EL_ADDFN, "weft-complete", "completes a name", complete);
+    el_wset(editor->edit, EL_ADDFN, L"weft-complete", L"completes a name", complete); /* el_set would leak the names */
     el_set(editor->edit, EL_BIND, "^I", "weft-complete", NULL);
     el_set(editor->edit, EL_BIND, "^R", "em-inc-search-prev", NULL);
     el_source(editor->edit, NULL); /* the user's ~/.editrc */
@@ -201,6 +201,8 @@ char *line_read(struct line_editor *editor, const char *prompt, bool *interrupte
     editor->prompt = prompt;
     interrupt_flag = 0;
     el_resize(editor->edit);
+    /* Raw before the prompt is shown, which el_gets would do after: a Ctrl-D typed in between would be lost. */
+    el_set(editor->edit, EL_PREP_TERM, 1);
     int length = 0;
     const char *line = el_gets(editor->edit, &length);
     if (interrupt_flag) { /* what was typed is dropped */

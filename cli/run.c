@@ -69,11 +69,12 @@ static int finish_call(struct job *job, jit_function *function, const DLTensor *
 }
 
 static int run_source(struct job *job, const char *source, size_t length, const char *file, const char *how) {
+    int result = EXIT_FAILED;
+    jit_function *function = NULL;
     jit_context *context = host_context(&job->settings, &job->host);
-    if (!context) return EXIT_FAILED;
+    if (!context) goto out;
     jit_error error = {0};
-    int result;
-    jit_function *function = jit_compile_text(context, source, length, file, &error);
+    function = jit_compile_text(context, source, length, file, &error);
     if (!function) {
         result = host_failed(&error);
     } else {
@@ -81,6 +82,8 @@ static int run_source(struct job *job, const char *source, size_t length, const 
         result = in ? finish_call(job, function, in) : EXIT_FAILED;
         free(in);
     }
+out:
+    bind_free(&job->bindings);
     jit_function_free(function);
     jit_context_free(context);
     return result;
@@ -97,7 +100,7 @@ int cmd_run(int argc, char **argv) {
                                                  {OPTION_QUIET, "--quiet", NULL, 'q'},
                                                  {OPTION_EACH, "--each", "'NAME=FILES'", 0},
                                                  {0}};
-    struct job job = {0};
+    static struct job job; /* its bindings are still reachable where a mistake in the usage ends the program */
     const char *file = NULL, *value;
     bool each = false;
     struct args args = {.command = "run", .options = options, .argc = argc, .at = 1, .argv = argv};
@@ -136,7 +139,7 @@ int cmd_eval(int argc, char **argv) {
                                                  {OPTION_OUTPUT, "--output", "FILE.npy", 'o'},
                                                  {OPTION_PROFILE, "--profile", NULL, 0},
                                                  {0}};
-    struct job job = {.show = true};
+    static struct job job = {.show = true};
     const char *text = NULL, *value;
     struct args args = {.command = "eval", .options = options, .argc = argc, .at = 1, .argv = argv, .expressions = true};
     for (int id; (id = args_next(&args, &value)) != ARGS_END;) {

@@ -129,8 +129,20 @@ static bool effect_load(struct run *run, const struct plan_action *action) {
     return true;
 }
 
+/* Ahead of any run (jit_emit) nothing is read: the array has a made-up size and the layout that loaded arrays have. */
+static bool prepare_load(struct run *run, const struct graph_sink *sink) {
+    static char nowhere[64];
+    const struct plan_slot *info = &run->plan->slots[sink->slot];
+    struct run_slot *slot = &run->slots[sink->slot];
+    run_drop(slot);
+    slot->data = nowhere;
+    for (int d = 0; d < info->rank; d++) slot->shape[d] = info->rank > 3 ? 10 : 1000;
+    run_contiguous(info->type, info->rank, slot->shape, slot->stride);
+    return true;
+}
+
 bool effect_run(struct run *run, const struct plan_action *action) {
-    if (run->preparing) return true;
+    if (run->preparing) return action->sink->kind != SINK_LOAD || prepare_load(run, action->sink);
     switch (action->sink->kind) {
     case SINK_PRINT: return effect_print(run, action);
     case SINK_SAVE: return effect_save(run, action);

@@ -36,6 +36,7 @@ struct launch {
     struct kernel_call call;
     int64_t row, blocks;   /* LANES: the row being worked on and its number of blocks */
     char *partials;
+    bool no_memory;        /* for partials */
 };
 
 static int64_t size_value(const struct run *run, const struct size *size) { return run->sizes[size->id]; }
@@ -244,6 +245,13 @@ static void work_blocks(void *argument, int64_t begin, int64_t end) {
     launch->code->blocks(&launch->call, launch->row, begin, end, launch->partials + begin * (int64_t)launch->code->state_bytes);
 }
 
+/* Work at this position is pointless: the call was cancelled, memory ran out, or an earlier position failed. What comes before a
+ * failed position still runs: the first failure is the one to report. */
+static bool halted(struct launch *launch, int64_t position) {
+    if (!__atomic_load_n(&launch->watch.stop, __ATOMIC_RELAXED)) return false;
+    return *launch->run->cancel || launch->no_memory || __atomic_load_n(&launch->watch.error_position, __ATOMIC_RELAXED) <= position;
+}
+
 static void row_with(struct launch *launch, int64_t row, char *partials) {
     if (launch->blocks) launch->code->blocks(&launch->call, row, 0, launch->blocks, partials);
     launch->code->finish(&launch->call, row, launch->blocks, partials);
@@ -255,10 +263,11 @@ static void work_rows(void *argument, int64_t begin, int64_t end) {
     _Alignas(64) char stack[STACK_PARTIALS];
     char *partials = stack;
     if (bytes > sizeof stack && !(partials = mem_alloc(&launch->run->context->mem, bytes))) {
-        __atomic_store_n(&launch->watch.stop, 2, __ATOMIC_RELAXED); /* reported as out of memory */
+        __atomic_store_n(&launch->no_memory, true, __ATOMIC_RELAXED);
+        __atomic_store_n(&launch->watch.stop, 1, __ATOMIC_RELAXED);
         return;
     }
-    for (int64_t row = begin; row < end && !__atomic_load_n(&launch->watch.stop, __ATOMIC_RELAXED); row++)
+    for (int64_t row = begin; row < end && !halted(launch, row * launch->reduced); row++)
         row_with(launch, row, partials);
     if (partials != stack) mem_free(&launch->run->context->mem, partials, bytes);
 }
@@ -282,7 +291,7 @@ static bool run_lanes(struct launch *launch, int threads) {
     size_t bytes = (size_t)launch->blocks * code->state_bytes + 8;
     launch->partials = mem_alloc(&launch->run->context->mem, bytes);
     if (!launch->partials) return false;
-    for (launch->row = 0; launch->row < launch->positions && !launch->watch.stop; launch->row++) {
+    for (launch->row = 0; launch->row < launch->positions && !halted(launch, launch->row * launch->reduced); launch->row++) {
         threads_run(threads, launch->blocks, 8, launch->kernel->diverges, work_blocks, launch);
         if (!launch->watch.stop) code->finish(&launch->call, launch->row, launch->blocks, launch->partials);
     }
@@ -432,14 +441,14 @@ bool launch_kernel(struct run *run, const struct plan_launch *plan) {
     launch.call = (struct kernel_call){launch.arguments, launch.extents, launch.sizes, &launch.watch};
     bool profiling = atomic_load_explicit(&run->function->profiling, memory_order_relaxed);
     int64_t start = profiling ? clock_nanoseconds() : 0;
-    if (!execute(&launch)) launch.watch.stop = 2;
+    if (!execute(&launch)) launch.no_memory = true;
     if (profiling) {
         struct launch_state *state = launch.state;
         atomic_fetch_add_explicit(&state->nanoseconds, clock_nanoseconds() - start, memory_order_relaxed);
         atomic_fetch_add_explicit(&state->bytes, (int64_t)launch.bytes, memory_order_relaxed);
         atomic_fetch_add_explicit(&state->launches, 1, memory_order_relaxed);
     }
-    if (launch.watch.stop || launch.watch.error_position != INT64_MAX) ok = report(&launch);
+    if (launch.watch.stop || launch.no_memory || launch.watch.error_position != INT64_MAX) ok = report(&launch);
 out:
     if (block) mem_free(&run->context->mem, block, block_size);
     return ok;

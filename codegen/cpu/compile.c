@@ -62,7 +62,8 @@ static bool compile_begin(struct compile *c, struct cpu_engine *engine, const st
     c->variant = variant;
     arena_init(&c->arena, engine->mem);
     if (kernel->n_reductions > EMIT_MAX_REDUCTIONS)
-        return cpu_why_set(&c->why, "%d reductions in one kernel, more than %d", kernel->n_reductions, EMIT_MAX_REDUCTIONS);
+        return cpu_why_set(&c->why, "%d reductions in one kernel, more than %d", kernel->n_reductions,
+                           EMIT_MAX_REDUCTIONS);
     unsigned serial = unique ? atomic_fetch_add(&engine->serial, 1) : 0;
     snprintf(c->range, sizeof c->range, "%.32s_%u_range", kernel->name, serial);
     snprintf(c->blocks, sizeof c->blocks, "%.32s_%u_blocks", kernel->name, serial);
@@ -121,8 +122,10 @@ static bool compile_load(struct compile *c, struct kernel_code *code) {
     if (c->variant->entry) names[n++] = c->entry;
     code->module = module_load(c->engine, object, n, names, addresses, &c->why);
     if (!code->module) return false;
-    if (lanes) code->blocks = (kernel_blocks_fn *)addresses[0], code->finish = (kernel_finish_fn *)addresses[1];
-    else code->range = (kernel_range_fn *)addresses[0];
+    if (lanes)
+        code->blocks = (kernel_blocks_fn *)addresses[0], code->finish = (kernel_finish_fn *)addresses[1];
+    else
+        code->range = (kernel_range_fn *)addresses[0];
     if (c->variant->entry) code->entry = (void (*)(void))addresses[n - 1];
     code->state_bytes = c->summary.state_bytes;
     code->block = c->summary.block;

@@ -1,11 +1,12 @@
 /* emit.h: from a kernel to LLVM IR. Private to this room.
  *
- * A body is emitted for `width` neighbouring positions at once. A value that is the same for all of them ("uniform") is one
- * scalar, any other a vector of `width` lanes; bools are i1 in registers and bytes in memory. Control that differs by lane runs
- * under a mask. With width 1 (and in scalar code such as epilogues of rows) everything is a scalar and masks are i1.
+ * A body is emitted for `width` neighbouring positions at once. A value that is the same for all of them ("uniform") is
+ * one scalar, any other a vector of `width` lanes; bools are i1 in registers and bytes in memory. Control that differs
+ * by lane runs under a mask. With width 1 (and in scalar code such as epilogues of rows) everything is a scalar and
+ * masks are i1.
  *
- * Blocks of a function: `entry` loads arguments and holds allocas; values that do not change along the vector loop go to the
- * end of the block `hoist`; the rest is emitted where the builder stands.
+ * Blocks of a function: `entry` loads arguments and holds allocas; values that do not change along the vector loop go
+ * to the end of the block `hoist`; the rest is emitted where the builder stands.
  */
 #ifndef CODEGEN_CPU_EMIT_H
 #define CODEGEN_CPU_EMIT_H
@@ -15,9 +16,9 @@
 /* What is known of each value of a region before anything is emitted; by value id. */
 struct emit_fact {
     bool varying;
-    bool hoistable;  /* uniform, cannot fail, not inside an if or loop, and so are its operands */
-    bool heavy;      /* if: worth branching around when no lane is active */
-    unsigned used;   /* loop: bit k: carried value k is read after the loop (bit 31: so is some k >= 31) */
+    bool hoistable; /* uniform, cannot fail, not inside an if or loop, and so are its operands */
+    bool heavy;     /* if: worth branching around when no lane is active */
+    unsigned used;  /* loop: bit k: carried value k is read after the loop (bit 31: so is some k >= 31) */
 };
 
 struct emit_facts {
@@ -39,7 +40,7 @@ enum emit_mode {
 
 struct emit_value {
     LLVMValueRef value;
-    LLVMValueRef splat; /* uniform: its vector, where it was hoisted */
+    LLVMValueRef splat;    /* uniform: its vector, where it was hoisted */
     LLVMValueRef *results; /* of an if or loop; each uniform (scalar) or not as result_varying says */
     bool *result_varying;
 };
@@ -76,30 +77,31 @@ struct emit {
     /* the place in the iteration space */
     enum emit_mode mode;
     int width;
-    LLVMValueRef position, step; /* flattened position of lane 0, and from lane to lane; i64 */
-    LLVMValueRef index[KERNEL_MAX_LOOPS]; /* by loop dimension: scalar; the vector dimension's is that of lane 0 */
+    LLVMValueRef position, step;               /* flattened position of lane 0, and from lane to lane; i64 */
+    LLVMValueRef index[KERNEL_MAX_LOOPS];      /* by loop dimension: scalar; the vector dimension's is that of lane 0 */
     LLVMValueRef lane_index[KERNEL_MAX_LOOPS]; /* EMIT_LANES over several dimensions: by lane; NULL otherwise */
-    LLVMValueRef in_row; /* with lane_index: i1, the lanes are neighbours along the last dimension */
-    LLVMValueRef offset; /* i64: elements from operand->row to lane 0 */
-    LLVMValueRef count;  /* NULL: all lanes are real; otherwise only the first `count` (i64) */
-    LLVMValueRef mask;   /* lanes at work: NULL all */
-    LLVMValueRef chunk_mask; /* what `mask` was at the top of the body */
+    LLVMValueRef in_row;       /* with lane_index: i1, the lanes are neighbours along the last dimension */
+    LLVMValueRef offset;       /* i64: elements from operand->row to lane 0 */
+    LLVMValueRef count;        /* NULL: all lanes are real; otherwise only the first `count` (i64) */
+    LLVMValueRef mask;         /* lanes at work: NULL all */
+    LLVMValueRef chunk_mask;   /* what `mask` was at the top of the body */
     LLVMValueRef par_position; /* flattened position over the parallel dimensions of the row's first element */
-    LLVMValueRef count_mask; /* made from `count`, for vectors of count_lanes; valid with it */
+    LLVMValueRef count_mask;   /* made from `count`, for vectors of count_lanes; valid with it */
     int count_lanes;
-    bool often_whole;    /* `count` is set although mostly all lanes are real */
+    bool often_whole; /* `count` is set although mostly all lanes are real */
 
     /* the region being emitted */
     struct emit_facts *facts;
     struct emit_value *values;
 };
 
-/* --- emit_core.c: types, constants, blocks, function frames -------------------------------------------------------------- */
+/* --- emit_core.c: types, constants, blocks, function frames
+ * -------------------------------------------------------------- */
 
 bool emit_is_vector(LLVMValueRef value);
-LLVMTypeRef emit_element(struct emit *e, enum dtype type); /* i1 for bool */
+LLVMTypeRef emit_element(struct emit *e, enum dtype type);        /* i1 for bool */
 LLVMTypeRef emit_memory_element(struct emit *e, enum dtype type); /* i8 for bool */
-LLVMTypeRef emit_vector_of(LLVMTypeRef element, int n); /* the element itself if n is 1 */
+LLVMTypeRef emit_vector_of(LLVMTypeRef element, int n);           /* the element itself if n is 1 */
 /* A type of `element`s shaped as `like` is. */
 LLVMTypeRef emit_like(LLVMValueRef like, LLVMTypeRef element);
 LLVMTypeRef emit_scalar_of(LLVMTypeRef type);
@@ -132,11 +134,12 @@ LLVMValueRef emit_alloca(struct emit *e, LLVMTypeRef type, int64_t n, unsigned a
 LLVMValueRef emit_offset_bytes(struct emit *e, LLVMValueRef pointer, LLVMValueRef bytes);
 LLVMValueRef emit_load_field(struct emit *e, LLVMValueRef pointer, int64_t byte_offset, LLVMTypeRef type);
 
-/* Begins `name`(call, i64 ...): n_i64 integer parameters, then a pointer if `with_pointer`. Builder at the start of the code. */
+/* Begins `name`(call, i64 ...): n_i64 integer parameters, then a pointer if `with_pointer`. Builder at the start of the
+ * code. */
 void emit_function_begin(struct emit *e, const char *name, int n_i64, bool with_pointer);
 void emit_function_end(struct emit *e);
-/* The part of it that every function has: blocks `entry` and (empty) `leave`; nothing is known yet. The block after those two,
- * where the code begins, is the caller's to make. */
+/* The part of it that every function has: blocks `entry` and (empty) `leave`; nothing is known yet. The block after
+ * those two, where the code begins, is the caller's to make. */
 void emit_frame_begin(struct emit *e, const char *name, LLVMTypeRef type);
 LLVMValueRef emit_argument(struct emit *e, int i); /* after `call` */
 
@@ -147,18 +150,21 @@ LLVMValueRef emit_size(struct emit *e, int operand, int dim);
 LLVMValueRef emit_extent(struct emit *e, int loop);
 LLVMValueRef emit_size_parameter(struct emit *e, int64_t number);
 
-/* Leaves the kernel if it was cancelled or an error came before `position`. Returns how many positions from there are wanted
- * (a phi; NULL unless `wanted`). */
+/* Leaves the kernel if it was cancelled or an error came before `position`. Returns how many positions from there are
+ * wanted (a phi; NULL unless `wanted`). */
 LLVMValueRef emit_poll(struct emit *e, LLVMValueRef position, bool wanted);
 /* Calls a support function. */
 LLVMValueRef emit_support(struct emit *e, const char *name, LLVMTypeRef result, LLVMValueRef *args, int n_args);
 
-/* --- emit_facts.c --------------------------------------------------------------------------------------------------------- */
+/* --- emit_facts.c
+ * --------------------------------------------------------------------------------------------------------- */
 
 /* `params_varying`: the region's parameters differ by lane. */
-struct emit_facts *emit_facts_of(struct emit *e, const struct ir_region *region, enum emit_mode mode, bool params_varying);
+struct emit_facts *emit_facts_of(struct emit *e, const struct ir_region *region, enum emit_mode mode,
+                                 bool params_varying);
 
-/* --- emit_region.c ------------------------------------------------------------------------------------------------------- */
+/* --- emit_region.c
+ * ------------------------------------------------------------------------------------------------------- */
 
 /* Forgets all values but hoisted ones (`keep_hoisted`) before the region is emitted again. */
 void emit_region_begin(struct emit *e, struct emit_facts *facts, struct emit_value **store, bool keep_hoisted);
@@ -169,7 +175,8 @@ LLVMValueRef emit_use(struct emit *e, const struct ir_value *value);
 LLVMValueRef emit_use_lanes(struct emit *e, const struct ir_value *value);
 bool emit_is_varying(struct emit *e, const struct ir_value *value);
 
-/* --- emit_ops.c, emit_float.c, emit_integer.c, emit_math.c: operations on scalars or vectors alike -------------------------- */
+/* --- emit_ops.c, emit_float.c, emit_integer.c, emit_math.c: operations on scalars or vectors alike
+ * -------------------------- */
 
 LLVMValueRef emit_operation(struct emit *e, const struct ir_value *value, LLVMValueRef *args);
 LLVMValueRef emit_convert(struct emit *e, enum dtype from, enum dtype to, LLVMValueRef x);
@@ -185,7 +192,8 @@ LLVMValueRef emit_sqrt(struct emit *e, LLVMValueRef x);
 LLVMValueRef emit_add(struct emit *e, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef emit_mul(struct emit *e, LLVMValueRef a, LLVMValueRef b);
 
-/* --- emit_memory.c -------------------------------------------------------------------------------------------------------- */
+/* --- emit_memory.c
+ * -------------------------------------------------------------------------------------------------------- */
 
 /* Loads and stores of `n` neighbouring elements; bools convert. `count`: NULL, or how many of them exist. */
 LLVMValueRef emit_load_elements(struct emit *e, enum dtype type, LLVMValueRef pointer, int n, LLVMValueRef count,
@@ -199,7 +207,8 @@ void emit_store(struct emit *e, const struct ir_value *value);
 /* Addresses of the row that begins at e->index: sets operand->row of every loop operand used. */
 void emit_row_addresses(struct emit *e);
 
-/* --- emit_place.c: positions and loops ------------------------------------------------------------------------------------- */
+/* --- emit_place.c: positions and loops
+ * ------------------------------------------------------------------------------------- */
 
 /* index[first .. first + n) of a flattened position. */
 void emit_decode(struct emit *e, LLVMValueRef position, int first, int n, LLVMValueRef *index);
@@ -213,23 +222,24 @@ struct emit_loop {
 struct emit_loop emit_loop_begin(struct emit *e, LLVMValueRef from, LLVMValueRef to);
 void emit_loop_end(struct emit *e, struct emit_loop *loop, int64_t step);
 
-/* Rows of the parallel positions [begin, end): calls `row` for each with e->index, e->position set to its first element and
- * `n` elements. */
-void emit_rows(struct emit *e, LLVMValueRef begin, LLVMValueRef end, void (*row)(struct emit *e, LLVMValueRef n, void *host),
-               void *host);
+/* Rows of the parallel positions [begin, end): calls `row` for each with e->index, e->position set to its first element
+ * and `n` elements. */
+void emit_rows(struct emit *e, LLVMValueRef begin, LLVMValueRef end,
+               void (*row)(struct emit *e, LLVMValueRef n, void *host), void *host);
 /* Goes on with vectors of another width. */
 void emit_set_width(struct emit *e, int width);
-/* The elements 0 .. n of a row: whole vectors, then the rest under a mask; e->offset, e->count, e->mask and the position are set
- * for `chunk`. `head`: NULL, or how many elements to do first, under a mask; masked vectors
- * have `tail_width` lanes. Without `whole` all vectors are masked, with e->width lanes, and the code is there once. */
-void emit_chunks(struct emit *e, LLVMValueRef n, LLVMValueRef head, bool whole, int tail_width, void (*chunk)(struct emit *e, void *host),
-                 void *host);
+/* The elements 0 .. n of a row: whole vectors, then the rest under a mask; e->offset, e->count, e->mask and the
+ * position are set for `chunk`. `head`: NULL, or how many elements to do first, under a mask; masked vectors have
+ * `tail_width` lanes. Without `whole` all vectors are masked, with e->width lanes, and the code is there once. */
+void emit_chunks(struct emit *e, LLVMValueRef n, LLVMValueRef head, bool whole, int tail_width,
+                 void (*chunk)(struct emit *e, void *host), void *host);
 
-/* --- emit_reduce.c: accumulators -------------------------------------------------------------------------------------------- */
+/* --- emit_reduce.c: accumulators
+ * -------------------------------------------------------------------------------------------- */
 
 enum { REDUCE_PARTS = 3, EMIT_MAX_REDUCTIONS = 64, EMIT_MAX_STATES = EMIT_MAX_REDUCTIONS * REDUCE_PARTS };
-/* What a reduction keeps: so many values of these types. VAR keeps (sum, count) on its first pass over a block, one sum on its
- * second, and (count, mean, M2) between blocks. */
+/* What a reduction keeps: so many values of these types. VAR keeps (sum, count) on its first pass over a block, one sum
+ * on its second, and (count, mean, M2) between blocks. */
 enum reduce_stage { STAGE_LANES, STAGE_SECOND, STAGE_STATE };
 int emit_reduce_parts(const struct kernel_reduction *reduction, enum dtype operand, enum reduce_stage stage,
                       enum dtype types[REDUCE_PARTS]);
@@ -244,22 +254,24 @@ void emit_reduce_combine(struct emit *e, const struct kernel_reduction *reductio
 /* From STAGE_LANES to what combines. arg*: positions become those of each lane (which are lanes
  * `lane` and following, each one further on; NULL: all at one position); a lane that
  * found nothing better than the identity stands for `first`. */
-void emit_reduce_close(struct emit *e, const struct kernel_reduction *reduction, enum dtype operand, LLVMValueRef *state,
-                       LLVMValueRef first, LLVMValueRef lane);
+void emit_reduce_close(struct emit *e, const struct kernel_reduction *reduction, enum dtype operand,
+                       LLVMValueRef *state, LLVMValueRef first, LLVMValueRef lane);
 /* VAR: the state (count, mean, M2) of a block from its count, mean and M2. */
 void emit_reduce_moments(struct emit *e, enum dtype operand, LLVMValueRef count, LLVMValueRef mean, LLVMValueRef m2,
                          LLVMValueRef *state);
 /* VAR: the block's mean, in the operand's type, from STAGE_LANES' (sum, count). */
 LLVMValueRef emit_reduce_mean(struct emit *e, enum dtype operand, LLVMValueRef *state);
 /* VAR: the second pass: sum + (x - mean)^2 where `counts`. */
-LLVMValueRef emit_reduce_deviation(struct emit *e, LLVMValueRef sum, LLVMValueRef x, LLVMValueRef mean, LLVMValueRef counts);
+LLVMValueRef emit_reduce_deviation(struct emit *e, LLVMValueRef sum, LLVMValueRef x, LLVMValueRef mean,
+                                   LLVMValueRef counts);
 /* Element type of reduction r's operand. */
 enum dtype emit_reduce_operand(const struct ir_kernel *kernel, int r);
 /* The final value for the epilogue; `empty` (i1): there was nothing to reduce. */
 LLVMValueRef emit_reduce_value(struct emit *e, const struct kernel_reduction *reduction, enum dtype operand,
                                LLVMValueRef *state, LLVMValueRef empty);
 
-/* --- one for each kind of kernel ------------------------------------------------------------------------------------------ */
+/* --- one for each kind of kernel
+ * ------------------------------------------------------------------------------------------ */
 
 /* What compile.c tells of a kernel. */
 struct emit_summary {
@@ -273,7 +285,6 @@ void emit_lanes_kernel(struct emit *e, const char *blocks, const char *finish, s
 void emit_columns_kernel(struct emit *e, const char *name, struct emit_summary *summary);
 /* The function that variant->entry asks for. */
 void emit_entry(struct emit *e, const char *name);
-
 
 /* Lanes for values of `widest` bytes: two native registers or so. */
 int emit_choose_width(const struct emit *e, const struct emit_facts *facts);

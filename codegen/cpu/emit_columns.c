@@ -1,6 +1,7 @@
-/* emit_columns.c: reductions that keep the operand's last dimension. Lanes run along it; a tile of neighbouring columns keeps its
- * accumulators in memory while the reduced positions go by in runs of 64, each from the identity. Finished runs combine by
- * adjacent pairs: run number k, in binary, says how many of the waiting results it joins (as a counter carries). */
+/* emit_columns.c: reductions that keep the operand's last dimension. Lanes run along it; a tile of neighbouring columns
+ * keeps its accumulators in memory while the reduced positions go by in runs of 64, each from the identity. Finished
+ * runs combine by adjacent pairs: run number k, in binary, says how many of the waiting results it joins (as a counter
+ * carries). */
 #include "codegen/cpu/emit.h"
 
 enum { COLUMNS_RUN = 64, COLUMNS_TILE_BYTES = 16384, COLUMNS_TILE = 1024, COLUMNS_TILE_VAR = 128, COLUMNS_TWICE = 48 };
@@ -10,9 +11,9 @@ struct columns_reduction {
     enum dtype operand;
     int n_parts, n_state;
     enum dtype types[REDUCE_PARTS], state_types[REDUCE_PARTS];
-    LLVMValueRef lanes[REDUCE_PARTS]; /* memory: the run's accumulators */
-    LLVMValueRef state[REDUCE_PARTS]; /* memory: the finished run */
-    LLVMValueRef waiting[REDUCE_PARTS]; /* memory: finished runs, a tile a level */
+    LLVMValueRef lanes[REDUCE_PARTS];    /* memory: the run's accumulators */
+    LLVMValueRef state[REDUCE_PARTS];    /* memory: the finished run */
+    LLVMValueRef waiting[REDUCE_PARTS];  /* memory: finished runs, a tile a level */
     LLVMValueRef x, flags, mean, second; /* VAR: memory: the run's elements; its mean; its squared deviations */
 };
 
@@ -24,9 +25,9 @@ struct columns_work {
     int n;
     int64_t tile;
     LLVMValueRef n_reduced;
-    LLVMValueRef r;        /* current reduced position */
-    LLVMValueRef in_run;   /* its number in the run */
-    LLVMValueRef columns;  /* of the tile */
+    LLVMValueRef r;       /* current reduced position */
+    LLVMValueRef in_run;  /* its number in the run */
+    LLVMValueRef columns; /* of the tile */
 };
 
 static LLVMValueRef columns_at(struct emit *e, enum dtype type, LLVMValueRef base, LLVMValueRef element) {
@@ -37,7 +38,8 @@ static LLVMValueRef columns_load(struct emit *e, enum dtype type, LLVMValueRef b
     return emit_load_elements(e, type, columns_at(e, type, base, element), e->width, NULL, (unsigned)dtype_size(type));
 }
 
-static void columns_store(struct emit *e, enum dtype type, LLVMValueRef value, LLVMValueRef base, LLVMValueRef element) {
+static void columns_store(struct emit *e, enum dtype type, LLVMValueRef value, LLVMValueRef base,
+                          LLVMValueRef element) {
     emit_store_elements(e, type, value, columns_at(e, type, base, element), NULL, (unsigned)dtype_size(type), false);
 }
 
@@ -83,7 +85,8 @@ static void columns_prepare(struct emit *e, struct columns_work *work) {
     }
 }
 
-/* --- one row of the tile ------------------------------------------------------------------------------------------------------ */
+/* --- one row of the tile
+ * ------------------------------------------------------------------------------------------------------ */
 
 static void columns_chunk(struct emit *e, void *host) {
     struct columns_work *work = host;
@@ -120,7 +123,9 @@ static void columns_row(struct emit *e, struct columns_work *work, LLVMValueRef 
     emit_chunks(e, work->columns, NULL, whole, emit_tail_width(e, work->facts), columns_chunk, work);
 }
 
-/* --- a run ------------------------------------------------------------------------------------------------------------------------ */
+/* --- a run
+ * ------------------------------------------------------------------------------------------------------------------------
+ */
 
 /* A loop over the tile's vectors. */
 static struct emit_loop columns_each(struct emit *e, struct columns_work *work) {
@@ -139,7 +144,8 @@ static void columns_clear(struct emit *e, struct columns_work *work) {
 }
 
 /* VAR: mean of the run, then the sum of squared deviations from it, row by row. */
-static void columns_second_pass(struct emit *e, struct columns_work *work, struct columns_reduction *r, LLVMValueRef rows) {
+static void columns_second_pass(struct emit *e, struct columns_work *work, struct columns_reduction *r,
+                                LLVMValueRef rows) {
     struct emit_loop each = columns_each(e, work);
     LLVMValueRef state[REDUCE_PARTS], zero[REDUCE_PARTS];
     emit_reduce_identity(e, r->reduction, r->operand, STAGE_SECOND, e->width, zero);
@@ -152,7 +158,8 @@ static void columns_second_pass(struct emit *e, struct columns_work *work, struc
     LLVMValueRef first = LLVMBuildMul(e->builder, row.i, emit_i64(e, work->tile), "");
     each = columns_each(e, work);
     LLVMValueRef element = LLVMBuildAdd(e->builder, first, each.i, "");
-    LLVMValueRef sum = columns_load(e, r->operand, r->second, each.i), mean = columns_load(e, r->operand, r->mean, each.i);
+    LLVMValueRef sum = columns_load(e, r->operand, r->second, each.i),
+                 mean = columns_load(e, r->operand, r->mean, each.i);
     sum = emit_reduce_deviation(e, sum, columns_load(e, r->operand, r->x, element), mean,
                                 columns_load(e, TY_BOOL, r->flags, element));
     columns_store(e, r->operand, sum, r->second, each.i);
@@ -172,7 +179,8 @@ static void columns_close(struct emit *e, struct columns_work *work, LLVMValueRe
         if (r->reduction->op == REDUCE_VAR)
             emit_reduce_moments(e, r->operand, state[1], columns_load(e, r->operand, r->mean, each.i),
                                 columns_load(e, r->operand, r->second, each.i), state);
-        else emit_reduce_close(e, r->reduction, r->operand, state, first, NULL);
+        else
+            emit_reduce_close(e, r->reduction, r->operand, state, first, NULL);
         for (int p = 0; p < r->n_state; p++) columns_store(e, r->state_types[p], state[p], r->state[p], each.i);
     }
     emit_loop_end(e, &each, e->width);
@@ -201,7 +209,8 @@ static void columns_move(struct emit *e, struct columns_work *work, LLVMValueRef
 }
 
 /* Joins what the finished run `k` completes; after the last run, everything. Else it waits. `depth`: memory. */
-static void columns_carry(struct emit *e, struct columns_work *work, LLVMValueRef k, LLVMValueRef is_last, LLVMValueRef depth) {
+static void columns_carry(struct emit *e, struct columns_work *work, LLVMValueRef k, LLVMValueRef is_last,
+                          LLVMValueRef depth) {
     LLVMBasicBlockRef before = emit_here(e), head = emit_block(e, "carry"), join = emit_block(e, "join"),
                       done = emit_block(e, "carried"), wait = emit_block(e, "wait"), after = emit_block(e, "run");
     LLVMValueRef one = emit_i64(e, 1);
@@ -228,7 +237,8 @@ static void columns_carry(struct emit *e, struct columns_work *work, LLVMValueRe
     emit_at(e, after);
 }
 
-/* --- the epilogue --------------------------------------------------------------------------------------------------------------- */
+/* --- the epilogue
+ * --------------------------------------------------------------------------------------------------------------- */
 
 static void columns_epilogue(struct emit *e, void *host) {
     struct columns_work *work = host;
@@ -245,7 +255,9 @@ static void columns_epilogue(struct emit *e, void *host) {
     emit_region(e, epilogue);
 }
 
-/* --- tiles ------------------------------------------------------------------------------------------------------------------------ */
+/* --- tiles
+ * ------------------------------------------------------------------------------------------------------------------------
+ */
 
 static LLVMValueRef columns_smaller(struct emit *e, LLVMValueRef a, LLVMValueRef b) {
     return emit_select(e, LLVMBuildICmp(e->builder, LLVMIntSLT, a, b, ""), a, b);

@@ -42,7 +42,8 @@ LLVMTypeRef emit_like(LLVMValueRef like, LLVMTypeRef element) {
     return emit_vector_of(element, emit_lanes_of(LLVMTypeOf(like)));
 }
 
-/* --- constants ------------------------------------------------------------------------------------------------------- */
+/* --- constants -------------------------------------------------------------------------------------------------------
+ */
 
 static LLVMValueRef emit_repeat(LLVMTypeRef type, LLVMValueRef scalar) {
     if (LLVMGetTypeKind(type) != LLVMVectorTypeKind) return scalar;
@@ -71,7 +72,8 @@ LLVMValueRef emit_iota(struct emit *e, LLVMTypeRef element, int n) {
     return n == 1 ? lanes[0] : LLVMConstVector(lanes, (unsigned)n);
 }
 
-/* --- lanes ------------------------------------------------------------------------------------------------------------ */
+/* --- lanes
+ * ------------------------------------------------------------------------------------------------------------ */
 
 static LLVMValueRef emit_shuffle(struct emit *e, LLVMValueRef a, LLVMValueRef b, const int *lanes, int n) {
     LLVMValueRef mask[64];
@@ -128,7 +130,8 @@ LLVMValueRef emit_any(struct emit *e, LLVMValueRef mask) {
     return LLVMBuildICmp(e->builder, LLVMIntNE, word, LLVMConstInt(bits, 0, 0), "");
 }
 
-/* --- blocks ------------------------------------------------------------------------------------------------------------ */
+/* --- blocks
+ * ------------------------------------------------------------------------------------------------------------ */
 
 LLVMBasicBlockRef emit_block(struct emit *e, const char *name) {
     return LLVMAppendBasicBlockInContext(e->context, e->function, name);
@@ -165,8 +168,10 @@ void emit_phi_add(LLVMValueRef phi, LLVMValueRef value, LLVMBasicBlockRef from) 
 LLVMValueRef emit_alloca(struct emit *e, LLVMTypeRef type, int64_t n, unsigned alignment) {
     LLVMBasicBlockRef here = emit_here(e);
     LLVMValueRef first = LLVMGetFirstInstruction(e->entry);
-    if (first) LLVMPositionBuilderBefore(e->builder, first);
-    else emit_at(e, e->entry);
+    if (first)
+        LLVMPositionBuilderBefore(e->builder, first);
+    else
+        emit_at(e, e->entry);
     LLVMValueRef memory = LLVMBuildAlloca(e->builder, LLVMArrayType2(type, (uint64_t)n), "");
     LLVMSetAlignment(memory, alignment);
     emit_at(e, here);
@@ -181,7 +186,8 @@ LLVMValueRef emit_load_field(struct emit *e, LLVMValueRef pointer, int64_t byte_
     return LLVMBuildLoad2(e->builder, type, emit_offset_bytes(e, pointer, emit_i64(e, byte_offset)), "");
 }
 
-/* --- functions ----------------------------------------------------------------------------------------------------------- */
+/* --- functions
+ * ----------------------------------------------------------------------------------------------------------- */
 
 void emit_frame_begin(struct emit *e, const char *name, LLVMTypeRef type) {
     e->function = LLVMAddFunction(e->module, name, type);
@@ -202,8 +208,9 @@ void emit_function_begin(struct emit *e, const char *name, int n_i64, bool with_
     LLVMTypeRef parameters[8] = {e->ptr};
     for (int i = 0; i < n_i64; i++) parameters[1 + i] = e->i64;
     if (with_pointer) parameters[1 + n_i64] = e->ptr;
-    emit_frame_begin(e, name,
-                     LLVMFunctionType(LLVMVoidTypeInContext(e->context), parameters, (unsigned)(1 + n_i64 + with_pointer), 0));
+    emit_frame_begin(
+        e, name,
+        LLVMFunctionType(LLVMVoidTypeInContext(e->context), parameters, (unsigned)(1 + n_i64 + with_pointer), 0));
     emit_at(e, e->leave);
     LLVMBuildRetVoid(e->builder);
     emit_at(e, e->entry);
@@ -227,7 +234,8 @@ LLVMValueRef emit_argument(struct emit *e, int i) {
     return LLVMGetParam(e->function, (unsigned)(i + 1));
 }
 
-/* --- launch data ------------------------------------------------------------------------------------------------------------ */
+/* --- launch data
+ * ------------------------------------------------------------------------------------------------------------ */
 
 /* A field of operand k's argument: an element of the array at `member`, or the pointer itself if i < 0. */
 static LLVMValueRef emit_argument_field(struct emit *e, int k, size_t member, int i, LLVMTypeRef type) {
@@ -276,7 +284,8 @@ LLVMValueRef emit_size_parameter(struct emit *e, int64_t number) {
     return value;
 }
 
-/* --- calls out --------------------------------------------------------------------------------------------------------------- */
+/* --- calls out
+ * --------------------------------------------------------------------------------------------------------------- */
 
 LLVMValueRef emit_support(struct emit *e, const char *name, LLVMTypeRef result, LLVMValueRef *args, int n_args) {
     LLVMTypeRef types[10];

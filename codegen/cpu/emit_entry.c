@@ -1,5 +1,5 @@
-/* emit_entry.c: a plain C function T f(T, ...) of a kernel over scalars. Elementary functions are the vector library's, as
- * everywhere, so the function gives the same bits as the kernel. */
+/* emit_entry.c: a plain C function T f(T, ...) of a kernel over scalars. Elementary functions are the vector library's,
+ * as everywhere, so the function gives the same bits as the kernel. */
 #include <stddef.h>
 
 #include "codegen/cpu/emit.h"

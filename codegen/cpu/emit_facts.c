@@ -1,4 +1,5 @@
-/* emit_facts.c: what is the same for all lanes, what can be computed before the loop, which regions are worth a branch. */
+/* emit_facts.c: what is the same for all lanes, what can be computed before the loop, which regions are worth a branch.
+ */
 #include "codegen/cpu/emit.h"
 
 struct facts_work {
@@ -117,7 +118,8 @@ static void facts_value(struct facts_work *work, const struct ir_value *value, b
     case OP_if:
         facts_region(work, value->regions[0], false);
         facts_region(work, value->regions[1], false);
-        fact->heavy = facts_any_heavy(work->facts, value->regions[0]) || facts_any_heavy(work->facts, value->regions[1]);
+        fact->heavy =
+            facts_any_heavy(work->facts, value->regions[0]) || facts_any_heavy(work->facts, value->regions[1]);
         hoistable = false;
         break;
     case OP_loop:
@@ -158,7 +160,8 @@ static void facts_count(struct emit_facts *facts, const struct ir_region *region
     }
 }
 
-struct emit_facts *emit_facts_of(struct emit *e, const struct ir_region *region, enum emit_mode mode, bool params_varying) {
+struct emit_facts *emit_facts_of(struct emit *e, const struct ir_region *region, enum emit_mode mode,
+                                 bool params_varying) {
     struct emit_facts *facts = ARENA_NEW(e->arena, struct emit_facts);
     facts->n = facts_largest_id(region) + 1;
     facts->of = ARENA_ARRAY(e->arena, struct emit_fact, facts->n);

@@ -1,4 +1,5 @@
-/* emit_float.c: floating-point operations that are no calls. NaN, infinities and signed zeros as eval_scalar has them. */
+/* emit_float.c: floating-point operations that are no calls. NaN, infinities and signed zeros as eval_scalar has them.
+ */
 #include "codegen/cpu/emit.h"
 
 #include <math.h>
@@ -39,8 +40,8 @@ LLVMValueRef emit_sqrt(struct emit *e, LLVMValueRef x) {
     return emit_intrinsic(e, "llvm.sqrt", LLVMTypeOf(x), x, NULL, NULL);
 }
 
-/* The processor's minimum gives its second operand if either is NaN or both are zero. Of both orders, the bits or-ed are a
- * NaN if either was, -0 if either zero was negative, and the minimum otherwise: three instructions. */
+/* The processor's minimum gives its second operand if either is NaN or both are zero. Of both orders, the bits or-ed
+ * are a NaN if either was, -0 if either zero was negative, and the minimum otherwise: three instructions. */
 LLVMValueRef emit_float_min(struct emit *e, LLVMValueRef a, LLVMValueRef b) {
     LLVMValueRef ab = emit_select(e, emit_fcmp(e, LLVMRealOLT, a, b), a, b);
     LLVMValueRef ba = emit_select(e, emit_fcmp(e, LLVMRealOLT, b, a), b, a);
@@ -74,8 +75,8 @@ static LLVMValueRef emit_clamp(struct emit *e, LLVMValueRef n, int64_t low, int6
     return emit_select(e, LLVMBuildICmp(e->builder, LLVMIntSGT, n, emit_int(t, high), ""), emit_int(t, high), n);
 }
 
-/* x * 2^n rounded once. f32 has room in f64; f64 goes in up to three steps, none of which rounds but the last: steps down
- * stay 53 bits above the subnormals. */
+/* x * 2^n rounded once. f32 has room in f64; f64 goes in up to three steps, none of which rounds but the last: steps
+ * down stay 53 bits above the subnormals. */
 static LLVMValueRef emit_ldexp(struct emit *e, LLVMValueRef x, LLVMValueRef n) {
     LLVMTypeRef type = LLVMTypeOf(x), t = LLVMTypeOf(n);
     if (!emit_is_f64(e, x)) {
@@ -98,8 +99,8 @@ static LLVMValueRef emit_ldexp(struct emit *e, LLVMValueRef x, LLVMValueRef n) {
     return LLVMBuildFMul(e->builder, x, emit_power_of_two(e, emit_clamp(e, n, -1022, 1023), type), "");
 }
 
-/* a - b*trunc(a/b), exactly: while the quotient fits the mantissa, its rounded value is at most one too large, and the rest by
- * one fma is exact. Other quotients, rare, go to libm. */
+/* a - b*trunc(a/b), exactly: while the quotient fits the mantissa, its rounded value is at most one too large, and the
+ * rest by one fma is exact. Other quotients, rare, go to libm. */
 static LLVMValueRef emit_fmod(struct emit *e, enum dtype type, LLVMValueRef a, LLVMValueRef b) {
     LLVMTypeRef t = LLVMTypeOf(a);
     double limit = type == TY_F64 ? 0x1p53 : 0x1p24, infinity = INFINITY;
@@ -140,7 +141,8 @@ static LLVMValueRef emit_floor_division(struct emit *e, enum dtype type, LLVMVal
     LLVMValueRef zero = LLVMConstNull(t), one = emit_real(t, 1);
     LLVMValueRef rest = emit_fmod(e, type, a, b);
     LLVMValueRef nonzero = emit_fcmp(e, LLVMRealUNE, rest, zero);
-    LLVMValueRef differ = LLVMBuildXor(e->builder, emit_fcmp(e, LLVMRealOLT, b, zero), emit_fcmp(e, LLVMRealOLT, rest, zero), "");
+    LLVMValueRef differ =
+        LLVMBuildXor(e->builder, emit_fcmp(e, LLVMRealOLT, b, zero), emit_fcmp(e, LLVMRealOLT, rest, zero), "");
     LLVMValueRef adjust = LLVMBuildAnd(e->builder, nonzero, differ, "");
     LLVMValueRef by_zero = emit_fcmp(e, LLVMRealOEQ, b, zero);
     if (modulo) {

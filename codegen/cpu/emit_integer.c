@@ -5,8 +5,8 @@ static LLVMValueRef emit_cmp(struct emit *e, LLVMIntPredicate predicate, LLVMVal
     return LLVMBuildICmp(e->builder, predicate, a, b, "");
 }
 
-/* Quotient rounded down, or the remainder with the divisor's sign. Division instructions trap on a zero divisor and on the
- * smallest number by -1, so both get 1 for a divisor: MIN / 1 is what MIN // -1 wraps to. */
+/* Quotient rounded down, or the remainder with the divisor's sign. Division instructions trap on a zero divisor and on
+ * the smallest number by -1, so both get 1 for a divisor: MIN / 1 is what MIN // -1 wraps to. */
 static LLVMValueRef emit_divide(struct emit *e, enum dtype type, LLVMValueRef a, LLVMValueRef b, bool modulo) {
     LLVMTypeRef t = LLVMTypeOf(a);
     LLVMValueRef zero = LLVMConstNull(t), one = emit_int(t, 1), minus = emit_int(t, -1);
@@ -24,8 +24,10 @@ static LLVMValueRef emit_divide(struct emit *e, enum dtype type, LLVMValueRef a,
     LLVMValueRef rest = LLVMBuildSub(e->builder, a, LLVMBuildMul(e->builder, quotient, divisor, ""), "");
     LLVMValueRef differ = emit_cmp(e, LLVMIntSLT, LLVMBuildXor(e->builder, rest, divisor, ""), zero);
     LLVMValueRef adjust = LLVMBuildAnd(e->builder, differ, emit_cmp(e, LLVMIntNE, rest, zero), "");
-    if (modulo) result = emit_select(e, adjust, LLVMBuildAdd(e->builder, rest, divisor, ""), rest);
-    else result = emit_select(e, adjust, LLVMBuildAdd(e->builder, quotient, minus, ""), quotient);
+    if (modulo)
+        result = emit_select(e, adjust, LLVMBuildAdd(e->builder, rest, divisor, ""), rest);
+    else
+        result = emit_select(e, adjust, LLVMBuildAdd(e->builder, quotient, minus, ""), quotient);
     return emit_select(e, by_zero, zero, result);
 }
 

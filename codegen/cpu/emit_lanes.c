@@ -1,8 +1,9 @@
-/* emit_lanes.c: reductions along the operand's last dimension. The order is the language's (design, ir/kernel.h): whatever the
- * width of the code, element i of a block belongs to lane i mod `lanes`, and only the shape of the tree above is fixed.
+/* emit_lanes.c: reductions along the operand's last dimension. The order is the language's (design, ir/kernel.h):
+ * whatever the width of the code, element i of a block belongs to lane i mod `lanes`, and only the shape of the tree
+ * above is fixed.
  *
- * Missing elements count as the identity, and an accumulator joined with an identity is itself, so whole vectors that are missing
- * are simply left out.
+ * Missing elements count as the identity, and an accumulator joined with an identity is itself, so whole vectors that
+ * are missing are simply left out.
  */
 #include "codegen/cpu/emit.h"
 
@@ -65,7 +66,8 @@ static void lanes_prepare(struct emit *e, struct lanes_work *work) {
     }
 }
 
-/* --- indices of lanes in several rows -------------------------------------------------------------------------------------- */
+/* --- indices of lanes in several rows
+ * -------------------------------------------------------------------------------------- */
 
 static void lanes_digits_begin(struct emit *e, struct lanes_work *work, LLVMValueRef position) {
     const struct ir_kernel *kernel = e->kernel;
@@ -99,7 +101,8 @@ static void lanes_digits_advance(struct emit *e, struct lanes_work *work) {
     }
 }
 
-/* --- one vector ---------------------------------------------------------------------------------------------------------------- */
+/* --- one vector
+ * ---------------------------------------------------------------------------------------------------------------- */
 
 /* Where the vector at flattened reduced position p lies. */
 static void lanes_place(struct emit *e, struct lanes_work *work, LLVMValueRef p, LLVMValueRef count) {
@@ -117,15 +120,14 @@ static void lanes_place(struct emit *e, struct lanes_work *work, LLVMValueRef p,
         return;
     }
     for (int j = kernel->n_par; j <= last; j++)
-        e->lane_index[j] =
-            LLVMBuildLoad2(e->builder, emit_vector_of(e->i64, e->width), work->digits[j], "");
+        e->lane_index[j] = LLVMBuildLoad2(e->builder, emit_vector_of(e->i64, e->width), work->digits[j], "");
     LLVMValueRef end = LLVMBuildAdd(e->builder, emit_lane(e, e->lane_index[last], 0), emit_i64(e, e->width), "");
     e->in_row = LLVMBuildICmp(e->builder, LLVMIntSLE, end, emit_extent(e, last), "");
 }
 
 /* The body at block position `at` (p = start + at) into `states` (part p of reduction i at [i * REDUCE_PARTS + p]). */
-static void lanes_vector(struct emit *e, struct lanes_work *work, LLVMValueRef start, LLVMValueRef at, LLVMValueRef count,
-                         LLVMValueRef *states) {
+static void lanes_vector(struct emit *e, struct lanes_work *work, LLVMValueRef start, LLVMValueRef at,
+                         LLVMValueRef count, LLVMValueRef *states) {
     LLVMValueRef p = LLVMBuildAdd(e->builder, start, at, "");
     /* arg*: positions are those of virtual vectors; a lane's own number among all `lanes` is added when lanes close. */
     LLVMValueRef place = LLVMBuildAnd(e->builder, at, emit_i64(e, -(int64_t)work->lanes), "");
@@ -159,7 +161,8 @@ static void lanes_states_load(struct emit *e, struct lanes_work *work, LLVMValue
 static void lanes_states_store(struct emit *e, struct lanes_work *work, LLVMValueRef element, LLVMValueRef *states) {
     for (int i = 0; i < work->n; i++)
         for (int p = 0; p < work->reductions[i].n_parts; p++)
-            lanes_store(e, work->reductions[i].types[p], states[i * REDUCE_PARTS + p], work->reductions[i].slots[p], element);
+            lanes_store(e, work->reductions[i].types[p], states[i * REDUCE_PARTS + p], work->reductions[i].slots[p],
+                        element);
 }
 
 /* Where a vector's accumulators are in memory: run `run`, lane `at` mod lanes. */
@@ -197,8 +200,8 @@ static void lanes_run_registers(struct emit *e, struct lanes_work *work, LLVMVal
 }
 
 /* Vectors from `from` to `to` with the accumulators in memory; `masked`: the last may be partial. */
-static void lanes_run_memory(struct emit *e, struct lanes_work *work, LLVMValueRef run, LLVMValueRef start, LLVMValueRef from,
-                             LLVMValueRef to, bool masked) {
+static void lanes_run_memory(struct emit *e, struct lanes_work *work, LLVMValueRef run, LLVMValueRef start,
+                             LLVMValueRef from, LLVMValueRef to, bool masked) {
     LLVMValueRef states[EMIT_MAX_STATES], count = NULL;
     struct emit_loop loop = emit_loop_begin(e, from, to);
     LLVMValueRef slot = lanes_slot(e, work, run, loop.i);
@@ -212,15 +215,17 @@ static void lanes_run_memory(struct emit *e, struct lanes_work *work, LLVMValueR
     emit_loop_end(e, &loop, e->width);
 }
 
-/* --- a block -------------------------------------------------------------------------------------------------------------------- */
+/* --- a block
+ * --------------------------------------------------------------------------------------------------------------------
+ */
 
 static LLVMValueRef lanes_minimum(struct emit *e, LLVMValueRef a, LLVMValueRef b) {
     return emit_select(e, LLVMBuildICmp(e->builder, LLVMIntSLT, a, b, ""), a, b);
 }
 
 /* for each of the four runs: begin (block position) and end; the body of the loop follows. */
-static struct emit_loop lanes_runs_begin(struct emit *e, struct lanes_work *work, LLVMValueRef length, LLVMValueRef *begin,
-                                         LLVMValueRef *end) {
+static struct emit_loop lanes_runs_begin(struct emit *e, struct lanes_work *work, LLVMValueRef length,
+                                         LLVMValueRef *begin, LLVMValueRef *end) {
     LLVMValueRef size = emit_i64(e, (int64_t)LANES_RUN * work->lanes);
     struct emit_loop loop = emit_loop_begin(e, emit_i64(e, 0), emit_i64(e, LANES_RUNS));
     *begin = LLVMBuildMul(e->builder, loop.i, size, "");
@@ -244,8 +249,7 @@ static void lanes_runs(struct emit *e, struct lanes_work *work, LLVMValueRef sta
     if (registers && twice) lanes_run_registers(e, work, start, begin, whole, states);
     LLVMValueRef slot = LLVMBuildMul(e->builder, run.i, emit_i64(e, work->lanes), "");
     lanes_states_store(e, work, slot, states);
-    if (!(registers && twice) && (twice || e->width == 1))
-        lanes_run_memory(e, work, run.i, start, begin, whole, false);
+    if (!(registers && twice) && (twice || e->width == 1)) lanes_run_memory(e, work, run.i, start, begin, whole, false);
     if (e->width > 1) {
         e->often_whole = !twice;
         if (twice) emit_set_width(e, work->tail_width);
@@ -257,18 +261,18 @@ static void lanes_runs(struct emit *e, struct lanes_work *work, LLVMValueRef sta
     emit_loop_end(e, &run, 1);
 }
 
-static void lanes_parts_load(struct emit *e, struct lanes_reduction *r, int parts, const enum dtype *types, LLVMValueRef at,
-                             int n, LLVMValueRef *out) {
+static void lanes_parts_load(struct emit *e, struct lanes_reduction *r, int parts, const enum dtype *types,
+                             LLVMValueRef at, int n, LLVMValueRef *out) {
     for (int p = 0; p < parts; p++) out[p] = lanes_load(e, types[p], r->slots[p], at, n);
 }
 
-static void lanes_parts_store(struct emit *e, struct lanes_reduction *r, int parts, const enum dtype *types, LLVMValueRef at,
-                              LLVMValueRef *values) {
+static void lanes_parts_store(struct emit *e, struct lanes_reduction *r, int parts, const enum dtype *types,
+                              LLVMValueRef at, LLVMValueRef *values) {
     for (int p = 0; p < parts; p++) lanes_store(e, types[p], values[p], r->slots[p], at);
 }
 
-/* The four runs' lanes, joined down to one value: ((r0+r1)+(r2+r3)), then halves. In loops over native vectors: once a block,
- * code that is short to compile is worth more than code that is fast. */
+/* The four runs' lanes, joined down to one value: ((r0+r1)+(r2+r3)), then halves. In loops over native vectors: once a
+ * block, code that is short to compile is worth more than code that is fast. */
 static void lanes_join(struct emit *e, struct lanes_work *work, struct lanes_reduction *r, enum reduce_stage stage,
                        LLVMValueRef first, LLVMValueRef *out) {
     LLVMValueRef runs[LANES_RUNS][REDUCE_PARTS], zero = emit_i64(e, 0);
@@ -319,8 +323,8 @@ static void lanes_join(struct emit *e, struct lanes_work *work, struct lanes_red
 }
 
 /* VAR: squared deviations of the block's elements, which the first pass left in memory. */
-static LLVMValueRef lanes_second_pass(struct emit *e, struct lanes_work *work, struct lanes_reduction *r, LLVMValueRef mean,
-                                      LLVMValueRef length) {
+static LLVMValueRef lanes_second_pass(struct emit *e, struct lanes_work *work, struct lanes_reduction *r,
+                                      LLVMValueRef mean, LLVMValueRef length) {
     const int n = work->lanes;
     LLVMValueRef begin, end, m2, zero[REDUCE_PARTS];
     emit_reduce_identity(e, r->reduction, r->operand, STAGE_SECOND, n, zero);
@@ -350,7 +354,8 @@ static size_t lanes_state_bytes(const struct lanes_work *work) {
     size_t parts = 0;
     for (int i = 0; i < work->n; i++) {
         enum dtype types[REDUCE_PARTS];
-        parts += (size_t)emit_reduce_parts(work->reductions[i].reduction, work->reductions[i].operand, STAGE_STATE, types);
+        parts +=
+            (size_t)emit_reduce_parts(work->reductions[i].reduction, work->reductions[i].operand, STAGE_STATE, types);
     }
     return 8 * parts;
 }
@@ -363,8 +368,10 @@ static void lanes_state(struct emit *e, struct lanes_work *work, LLVMValueRef at
         int parts = emit_reduce_parts(work->reductions[i].reduction, work->reductions[i].operand, STAGE_STATE, types);
         for (int p = 0; p < parts; p++, offset += 8) {
             LLVMValueRef place = emit_offset_bytes(e, at, emit_i64(e, offset)), *state = &states[i * REDUCE_PARTS + p];
-            if (store) emit_store_elements(e, types[p], *state, place, NULL, (unsigned)dtype_size(types[p]), false);
-            else *state = emit_load_elements(e, types[p], place, 1, NULL, (unsigned)dtype_size(types[p]));
+            if (store)
+                emit_store_elements(e, types[p], *state, place, NULL, (unsigned)dtype_size(types[p]), false);
+            else
+                *state = emit_load_elements(e, types[p], place, 1, NULL, (unsigned)dtype_size(types[p]));
         }
     }
 }
@@ -378,8 +385,7 @@ static void lanes_block(struct emit *e, struct lanes_work *work, LLVMValueRef bl
     const int64_t size = LANES_RUN * LANES_RUNS * (int64_t)work->lanes;
     LLVMValueRef states[EMIT_MAX_STATES];
     LLVMValueRef start = LLVMBuildMul(e->builder, block, emit_i64(e, size), "");
-    LLVMValueRef length =
-        lanes_minimum(e, LLVMBuildSub(e->builder, work->n_elements, start, ""), emit_i64(e, size));
+    LLVMValueRef length = lanes_minimum(e, LLVMBuildSub(e->builder, work->n_elements, start, ""), emit_i64(e, size));
     lanes_runs(e, work, start, length);
     for (int i = 0; i < work->n; i++) {
         struct lanes_reduction *r = &work->reductions[i];
@@ -433,7 +439,9 @@ static void lanes_emit_blocks(struct emit *e, struct lanes_work *work, const cha
     emit_function_end(e);
 }
 
-/* --- finish ----------------------------------------------------------------------------------------------------------------------- */
+/* --- finish
+ * -----------------------------------------------------------------------------------------------------------------------
+ */
 
 /* while (n > 1): adjacent pairs in place, an odd one moves up. */
 static void lanes_tree(struct emit *e, struct lanes_work *work, LLVMValueRef n_blocks, LLVMValueRef partials) {
@@ -452,8 +460,8 @@ static void lanes_tree(struct emit *e, struct lanes_work *work, LLVMValueRef n_b
     lanes_state(e, work, lanes_state_at(e, work, partials, left), a, false);
     lanes_state(e, work, lanes_state_at(e, work, partials, LLVMBuildAdd(e->builder, left, one, "")), b, false);
     for (int i = 0; i < work->n; i++)
-        emit_reduce_combine(e, work->reductions[i].reduction, work->reductions[i].operand, STAGE_STATE, &a[i * REDUCE_PARTS],
-                            &b[i * REDUCE_PARTS]);
+        emit_reduce_combine(e, work->reductions[i].reduction, work->reductions[i].operand, STAGE_STATE,
+                            &a[i * REDUCE_PARTS], &b[i * REDUCE_PARTS]);
     lanes_state(e, work, lanes_state_at(e, work, partials, pair.i), a, true);
     emit_loop_end(e, &pair, 1);
     LLVMBasicBlockRef odd = emit_block(e, "odd"), next = emit_block(e, "next");
@@ -505,8 +513,8 @@ static void lanes_emit_finish(struct emit *e, struct lanes_work *work, const cha
     struct emit_facts *facts = emit_facts_of(e, epilogue, EMIT_SCALAR, false);
     emit_region_begin(e, facts, &values, false);
     for (int i = 0; i < epilogue->n_params && i < work->n; i++)
-        values[epilogue->params[i]->id].value = emit_reduce_value(e, work->reductions[i].reduction, work->reductions[i].operand,
-                                                                  &found[i * REDUCE_PARTS], empty);
+        values[epilogue->params[i]->id].value = emit_reduce_value(
+            e, work->reductions[i].reduction, work->reductions[i].operand, &found[i * REDUCE_PARTS], empty);
     emit_region(e, epilogue);
     emit_go(e, e->leave);
     emit_function_end(e);
@@ -519,7 +527,8 @@ void emit_lanes_kernel(struct emit *e, const char *blocks, const char *finish, s
     e->mode = EMIT_LANES;
     e->width = emit_choose_width(e, work.facts);
     /* A small body is as wide as the lanes: then accumulators stay in registers. */
-    bool small = work.facts->operations <= LANES_SMALL && !work.facts->calls && !work.facts->loops && e->kernel->n_reductions <= 4;
+    bool small = work.facts->operations <= LANES_SMALL && !work.facts->calls && !work.facts->loops &&
+                 e->kernel->n_reductions <= 4;
     if (e->width > work.lanes || (small && e->width > 1)) e->width = work.lanes;
     work.width = work.tail_width = e->width;
     if (!work.across) work.tail_width = emit_tail_width(e, work.facts);

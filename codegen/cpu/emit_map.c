@@ -32,7 +32,8 @@ static void map_row(struct emit *e, LLVMValueRef n, void *host) {
     struct map_work *work = host;
     emit_row_addresses(e);
     LLVMValueRef head = e->variant->nontemporal && e->width > 1 ? map_head(e) : NULL;
-    bool whole = work->facts->operations <= MAP_WHOLE_OPERATIONS && work->facts->calls <= MAP_WHOLE_CALLS && !work->facts->loops;
+    bool whole =
+        work->facts->operations <= MAP_WHOLE_OPERATIONS && work->facts->calls <= MAP_WHOLE_CALLS && !work->facts->loops;
     emit_region_begin(e, work->facts, &work->values, false);
     emit_region_begin(e, work->facts, &work->tail_values, false);
     emit_chunks(e, n, head, whole, emit_tail_width(e, work->facts), map_chunk, work);
@@ -49,8 +50,10 @@ void emit_map_kernel(struct emit *e, const char *name, struct emit_summary *summ
     emit_go(e, e->leave);
     if (e->variant->nontemporal) { /* before anybody is told that the stores are done */
         LLVMPositionBuilderBefore(e->builder, LLVMGetBasicBlockTerminator(e->leave));
-        if (e->engine->isa <= ISA_SCALAR) llvm_compat_intrinsic(e->builder, "llvm.x86.sse.sfence", NULL, 0, NULL, 0);
-        else LLVMBuildFence(e->builder, LLVMAtomicOrderingSequentiallyConsistent, 0, "");
+        if (e->engine->isa <= ISA_SCALAR)
+            llvm_compat_intrinsic(e->builder, "llvm.x86.sse.sfence", NULL, 0, NULL, 0);
+        else
+            LLVMBuildFence(e->builder, LLVMAtomicOrderingSequentiallyConsistent, 0, "");
     }
     emit_function_end(e);
     summary->width = e->width;

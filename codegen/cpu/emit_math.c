@@ -1,20 +1,23 @@
-/* emit_math.c: calls of elementary functions. Whatever the shape of the argument, each element goes through the same vector
- * function: vectors are cut to its width, single values fill all its lanes. */
+/* emit_math.c: calls of elementary functions. Whatever the shape of the argument, each element goes through the same
+ * vector function: vectors are cut to its width, single values fill all its lanes. */
 #include "codegen/cpu/emit.h"
 
-static LLVMValueRef emit_call_native(struct emit *e, const struct math_function *function, LLVMValueRef *args, int n_args) {
+static LLVMValueRef emit_call_native(struct emit *e, const struct math_function *function, LLVMValueRef *args,
+                                     int n_args) {
     return emit_support(e, function->symbol, LLVMTypeOf(args[0]), args, n_args);
 }
 
 /* A function without a vector form, on all lanes: through memory, in a loop that is not part of the code. */
-static LLVMValueRef emit_call_lanes(struct emit *e, const struct math_function *function, enum dtype type, LLVMValueRef *args,
-                                    int n_args) {
-    static const char *const names[2][2] = {{"cpu_support_map1f", "cpu_support_map2f"}, {"cpu_support_map1", "cpu_support_map2"}};
+static LLVMValueRef emit_call_lanes(struct emit *e, const struct math_function *function, enum dtype type,
+                                    LLVMValueRef *args, int n_args) {
+    static const char *const names[2][2] = {{"cpu_support_map1f", "cpu_support_map2f"},
+                                            {"cpu_support_map1", "cpu_support_map2"}};
     LLVMTypeRef vector = LLVMTypeOf(args[0]), scalar = emit_scalar_of(vector);
     LLVMTypeRef parameters[] = {scalar, scalar};
     LLVMValueRef target = LLVMGetNamedFunction(e->module, function->symbol);
     if (!target)
-        target = LLVMAddFunction(e->module, function->symbol, LLVMFunctionType(scalar, parameters, (unsigned)n_args, 0));
+        target =
+            LLVMAddFunction(e->module, function->symbol, LLVMFunctionType(scalar, parameters, (unsigned)n_args, 0));
     LLVMValueRef call[4] = {target};
     for (int i = 0; i < n_args; i++) {
         call[1 + i] = emit_alloca(e, vector, 1, 64);
@@ -36,7 +39,8 @@ LLVMValueRef emit_math(struct emit *e, enum op op, enum dtype type, LLVMValueRef
             inputs[i] = emit_select(e, e->mask, inputs[i], emit_real(LLVMTypeOf(inputs[i]), 1));
     }
     if (lanes == 1)
-        return have == 1 ? emit_call_native(e, function, inputs, n_args) : emit_call_lanes(e, function, type, inputs, n_args);
+        return have == 1 ? emit_call_native(e, function, inputs, n_args)
+                         : emit_call_lanes(e, function, type, inputs, n_args);
     if (have < lanes) {
         /* One value: all lanes alike. A short vector: repeated. */
         for (int i = 0; i < n_args; i++) {

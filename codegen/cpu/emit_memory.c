@@ -57,8 +57,10 @@ LLVMValueRef emit_load_elements(struct emit *e, enum dtype type, LLVMValueRef po
     } else {
         LLVMValueRef room = emit_alloca(e, memory, 1, 64), from = room;
         LLVMBasicBlockRef before = emit_here(e), copy = emit_block(e, "copy"), load = emit_block(e, "load");
-        if (e->often_whole) emit_branch(e, emit_is_whole(e, count, n), load, copy);
-        else emit_go(e, copy);
+        if (e->often_whole)
+            emit_branch(e, emit_is_whole(e, count, n), load, copy);
+        else
+            emit_go(e, copy);
         emit_at(e, copy);
         LLVMBuildStore(e->builder, LLVMConstNull(memory), room);
         LLVMValueRef args[] = {room, pointer, emit_byte_count(e, type, count)};
@@ -81,14 +83,18 @@ void emit_store_elements(struct emit *e, enum dtype type, LLVMValueRef value, LL
     int n = emit_lanes_of(LLVMTypeOf(value));
     if (type == TY_BOOL) value = LLVMBuildZExt(e->builder, value, emit_vector_of(e->i8, n), "");
     if (!count || n == 1) {
-        if (nontemporal) emit_store_nontemporal(e, value, pointer, alignment);
-        else LLVMSetAlignment(LLVMBuildStore(e->builder, value, pointer), alignment);
+        if (nontemporal)
+            emit_store_nontemporal(e, value, pointer, alignment);
+        else
+            LLVMSetAlignment(LLVMBuildStore(e->builder, value, pointer), alignment);
     } else if (emit_has_masks(e)) {
         llvm_compat_masked_store(e->builder, value, pointer, emit_count_mask(e, count, n), alignment);
     } else {
         LLVMBasicBlockRef whole = emit_block(e, "whole"), copy = emit_block(e, "copy"), after = emit_block(e, "stored");
-        if (e->often_whole) emit_branch(e, emit_is_whole(e, count, n), whole, copy);
-        else emit_go(e, copy);
+        if (e->often_whole)
+            emit_branch(e, emit_is_whole(e, count, n), whole, copy);
+        else
+            emit_go(e, copy);
         emit_at(e, copy);
         LLVMValueRef room = emit_alloca(e, LLVMTypeOf(value), 1, 64);
         LLVMBuildStore(e->builder, value, room);
@@ -115,7 +121,9 @@ static LLVMValueRef emit_gather(struct emit *e, enum dtype type, LLVMValueRef ba
     return type == TY_BOOL ? LLVMBuildICmp(e->builder, LLVMIntNE, value, LLVMConstNull(memory), "") : value;
 }
 
-/* --- rows ------------------------------------------------------------------------------------------------------------------- */
+/* --- rows
+ * -------------------------------------------------------------------------------------------------------------------
+ */
 
 static bool emit_uses(struct emit *e, int k, int loop) {
     return e->kernel->operands[k].uses >> loop & 1;
@@ -178,7 +186,8 @@ static LLVMValueRef emit_read_along(struct emit *e, int k, enum dtype type) {
     return emit_gather(e, type, first, emit_only(e, e->count ? emit_count_mask(e, e->count, e->width) : NULL, lanes));
 }
 
-/* LANES over several dimensions: lanes may lie in different rows. Inside one row the fast way, else by each lane's indices. */
+/* LANES over several dimensions: lanes may lie in different rows. Inside one row the fast way, else by each lane's
+ * indices. */
 static LLVMValueRef emit_read_across(struct emit *e, int k, enum dtype type) {
     const struct ir_kernel *kernel = e->kernel;
     LLVMTypeRef vector = emit_vector_of(e->i64, e->width);
@@ -202,7 +211,8 @@ static LLVMValueRef emit_read_across(struct emit *e, int k, enum dtype type) {
     LLVMSetAlignment(whole, (unsigned)dtype_size(type));
     emit_go(e, after);
     emit_at(e, far);
-    LLVMValueRef pieces = llvm_compat_gather(e->builder, memory, emit_offset_bytes(e, row, safe), (unsigned)dtype_size(type));
+    LLVMValueRef pieces =
+        llvm_compat_gather(e->builder, memory, emit_offset_bytes(e, row, safe), (unsigned)dtype_size(type));
     LLVMBasicBlockRef far_end = emit_here(e);
     emit_go(e, after);
     emit_at(e, after);
@@ -224,7 +234,8 @@ LLVMValueRef emit_read(struct emit *e, const struct ir_value *value) {
     return emit_read_along(e, k, type);
 }
 
-/* --- checked loads ------------------------------------------------------------------------------------------------------------ */
+/* --- checked loads
+ * ------------------------------------------------------------------------------------------------------------ */
 
 /* `data`, or something readable if the array has no elements. */
 static LLVMValueRef emit_safe_base(struct emit *e, int k) {
@@ -277,8 +288,12 @@ static LLVMValueRef emit_load_uniform(struct emit *e, const struct ir_value *val
         LLVMBasicBlockRef bad = emit_block(e, "outside"), good = emit_block(e, "inside");
         emit_branch_unlikely(e, LLVMBuildICmp(e->builder, LLVMIntUGE, index, size, ""), bad, good);
         emit_at(e, bad);
-        LLVMValueRef args[] = {e->watch, emit_first_active_position(e), emit_i64(e, ((int64_t)k << CPU_SUPPORT_DIM_BITS) | d),
-                               emit_i64(e, value->id), index, size};
+        LLVMValueRef args[] = {e->watch,
+                               emit_first_active_position(e),
+                               emit_i64(e, ((int64_t)k << CPU_SUPPORT_DIM_BITS) | d),
+                               emit_i64(e, value->id),
+                               index,
+                               size};
         emit_support(e, "cpu_support_report", LLVMVoidTypeInContext(e->context), args, 6);
         emit_go(e, e->leave); /* all lanes at work failed, and everything before them is done */
         emit_at(e, good);
@@ -286,18 +301,26 @@ static LLVMValueRef emit_load_uniform(struct emit *e, const struct ir_value *val
         bytes = bytes ? LLVMBuildAdd(e->builder, bytes, at, "") : at;
     }
     LLVMValueRef base = emit_data(e, k);
-    return emit_load_elements(e, type, bytes ? emit_offset_bytes(e, base, bytes) : base, 1, NULL, (unsigned)dtype_size(type));
+    return emit_load_elements(e, type, bytes ? emit_offset_bytes(e, base, bytes) : base, 1, NULL,
+                              (unsigned)dtype_size(type));
 }
 
 /* Tells of every lane at work whose subscript d is outside. */
-static void emit_report_lanes(struct emit *e, const struct ir_value *value, int k, int d, LLVMValueRef index, LLVMValueRef bad) {
+static void emit_report_lanes(struct emit *e, const struct ir_value *value, int k, int d, LLVMValueRef index,
+                              LLVMValueRef bad) {
     LLVMValueRef room = emit_alloca(e, LLVMTypeOf(index), 1, 64), bits = bad;
     LLVMBuildStore(e->builder, index, room);
     if (e->width > 1)
         bits = LLVMBuildBitCast(e->builder, bad, LLVMIntTypeInContext(e->context, (unsigned)e->width), "");
     if (e->width < 64) bits = LLVMBuildZExt(e->builder, bits, e->i64, "");
-    LLVMValueRef args[] = {e->watch, e->position, e->step, bits, emit_i64(e, ((int64_t)k << CPU_SUPPORT_DIM_BITS) | d),
-                           emit_i64(e, value->id), room, emit_size(e, k, d)};
+    LLVMValueRef args[] = {e->watch,
+                           e->position,
+                           e->step,
+                           bits,
+                           emit_i64(e, ((int64_t)k << CPU_SUPPORT_DIM_BITS) | d),
+                           emit_i64(e, value->id),
+                           room,
+                           emit_size(e, k, d)};
     emit_support(e, "cpu_support_report_lanes", LLVMVoidTypeInContext(e->context), args, 8);
 }
 
@@ -329,7 +352,9 @@ LLVMValueRef emit_load_checked(struct emit *e, const struct ir_value *value) {
     return emit_gather(e, type, base, bytes);
 }
 
-/* --- stores -------------------------------------------------------------------------------------------------------------------- */
+/* --- stores
+ * --------------------------------------------------------------------------------------------------------------------
+ */
 
 /* Outputs are C-contiguous over the parallel positions: row points to the element at the row's first position. */
 void emit_store(struct emit *e, const struct ir_value *value) {

@@ -21,7 +21,8 @@ LLVMValueRef emit_mul(struct emit *e, LLVMValueRef a, LLVMValueRef b) {
 }
 
 static LLVMValueRef emit_compare(struct emit *e, enum op op, enum dtype type, LLVMValueRef a, LLVMValueRef b) {
-    static const LLVMRealPredicate real[] = {LLVMRealOEQ, LLVMRealUNE, LLVMRealOLT, LLVMRealOLE, LLVMRealOGT, LLVMRealOGE};
+    static const LLVMRealPredicate real[] = {LLVMRealOEQ, LLVMRealUNE, LLVMRealOLT,
+                                             LLVMRealOLE, LLVMRealOGT, LLVMRealOGE};
     static const LLVMIntPredicate with_sign[] = {LLVMIntEQ, LLVMIntNE, LLVMIntSLT, LLVMIntSLE, LLVMIntSGT, LLVMIntSGE};
     static const LLVMIntPredicate no_sign[] = {LLVMIntEQ, LLVMIntNE, LLVMIntULT, LLVMIntULE, LLVMIntUGT, LLVMIntUGE};
     int which = op == OP_eq ? 0 : op == OP_ne ? 1 : op == OP_lt ? 2 : op == OP_le ? 3 : op == OP_gt ? 4 : 5;
@@ -29,7 +30,8 @@ static LLVMValueRef emit_compare(struct emit *e, enum op op, enum dtype type, LL
     return LLVMBuildICmp(e->builder, dtype_is_signed(type) ? with_sign[which] : no_sign[which], a, b, "");
 }
 
-/* --- conversions --------------------------------------------------------------------------------------------------------- */
+/* --- conversions
+ * --------------------------------------------------------------------------------------------------------- */
 
 /* Truncation of x that is known to lie strictly between -2^63 and 2^63 (2^64 if unsigned). Where there is no vector
  * instruction LLVM does it lane by lane. */
@@ -41,13 +43,16 @@ static LLVMValueRef emit_float_to_int(struct emit *e, enum dtype from, enum dtyp
     bool is_signed = dtype_is_signed(to);
     int width = 8 * dtype_size(to);
     LLVMTypeRef type = emit_like(x, emit_element(e, to)), float_type = LLVMTypeOf(x);
-    /* Bounds that both types hold: at or beyond them the result is the nearest end, at and within them conversion is exact. */
-    double below = is_signed ? -__builtin_ldexp(1, width - 1) : 0, above = __builtin_ldexp(1, is_signed ? width - 1 : width);
+    /* Bounds that both types hold: at or beyond them the result is the nearest end, at and within them conversion is
+     * exact. */
+    double below = is_signed ? -__builtin_ldexp(1, width - 1) : 0,
+           above = __builtin_ldexp(1, is_signed ? width - 1 : width);
     uint64_t least = is_signed ? (uint64_t)1 << (width - 1) : 0;
     uint64_t most = is_signed ? least - 1 : width == 64 ? UINT64_MAX : ((uint64_t)1 << width) - 1;
     (void)from;
-    LLVMValueRef inside = LLVMBuildAnd(e->builder, LLVMBuildFCmp(e->builder, LLVMRealOGT, x, emit_real(float_type, below), ""),
-                                       LLVMBuildFCmp(e->builder, LLVMRealOLT, x, emit_real(float_type, above), ""), "");
+    LLVMValueRef inside =
+        LLVMBuildAnd(e->builder, LLVMBuildFCmp(e->builder, LLVMRealOGT, x, emit_real(float_type, below), ""),
+                     LLVMBuildFCmp(e->builder, LLVMRealOLT, x, emit_real(float_type, above), ""), "");
     LLVMValueRef safe = emit_select(e, inside, x, LLVMConstNull(float_type));
     LLVMValueRef number;
     if (width < 32) { /* through i32, which has an instruction */
@@ -76,14 +81,16 @@ LLVMValueRef emit_convert(struct emit *e, enum dtype from, enum dtype to, LLVMVa
         return to == TY_F64 ? LLVMBuildFPExt(e->builder, x, type, "") : LLVMBuildFPTrunc(e->builder, x, type, "");
     }
     if (dtype_is_float(to))
-        return dtype_is_signed(from) ? LLVMBuildSIToFP(e->builder, x, type, "") : LLVMBuildUIToFP(e->builder, x, type, "");
+        return dtype_is_signed(from) ? LLVMBuildSIToFP(e->builder, x, type, "")
+                                     : LLVMBuildUIToFP(e->builder, x, type, "");
     int have = from == TY_BOOL ? 0 : dtype_size(from), want = dtype_size(to);
     if (have == want) return x;
     if (have > want) return LLVMBuildTrunc(e->builder, x, type, "");
     return dtype_is_signed(from) ? LLVMBuildSExt(e->builder, x, type, "") : LLVMBuildZExt(e->builder, x, type, "");
 }
 
-/* --- all operations -------------------------------------------------------------------------------------------------------- */
+/* --- all operations
+ * -------------------------------------------------------------------------------------------------------- */
 
 LLVMValueRef emit_operation(struct emit *e, const struct ir_value *value, LLVMValueRef *args) {
     enum dtype type = value->n_args ? value->args[0]->type : value->type;

@@ -47,10 +47,11 @@ void emit_loop_end(struct emit *e, struct emit_loop *loop, int64_t step) {
     emit_at(e, loop->after);
 }
 
-/* --- rows ---------------------------------------------------------------------------------------------------------------- */
+/* --- rows
+ * ---------------------------------------------------------------------------------------------------------------- */
 
-void emit_rows(struct emit *e, LLVMValueRef begin, LLVMValueRef end, void (*row)(struct emit *e, LLVMValueRef n, void *host),
-               void *host) {
+void emit_rows(struct emit *e, LLVMValueRef begin, LLVMValueRef end,
+               void (*row)(struct emit *e, LLVMValueRef n, void *host), void *host) {
     const int n_par = e->kernel->n_par, last = n_par - 1;
     LLVMBasicBlockRef some = emit_block(e, "some");
     emit_branch(e, emit_less(e, begin, end), some, e->leave);
@@ -93,7 +94,8 @@ void emit_rows(struct emit *e, LLVMValueRef begin, LLVMValueRef end, void (*row)
     emit_at(e, after);
 }
 
-/* --- vectors of a row -------------------------------------------------------------------------------------------------------- */
+/* --- vectors of a row
+ * -------------------------------------------------------------------------------------------------------- */
 
 struct chunk_place {
     LLVMValueRef index, position;
@@ -105,7 +107,8 @@ static void emit_chunk_at(struct emit *e, const struct chunk_place *place, LLVMV
     e->count = count;
     e->count_mask = NULL;
     e->mask = e->chunk_mask = count && e->width > 1 ? emit_count_mask(e, count, e->width) : NULL;
-    if (e->engine->isa == ISA_AVX512) e->count_mask = e->mask, e->count_lanes = e->width; /* others remake it near its use */
+    if (e->engine->isa == ISA_AVX512)
+        e->count_mask = e->mask, e->count_lanes = e->width; /* others remake it near its use */
     if (place->dim >= 0) e->index[place->dim] = LLVMBuildAdd(e->builder, place->index, i, "");
     bool each = LLVMIsAConstantInt(e->step) && LLVMConstIntGetSExtValue(e->step) == 1;
     e->position = LLVMBuildAdd(e->builder, place->position, each ? i : LLVMBuildMul(e->builder, i, e->step, ""), "");
@@ -138,12 +141,13 @@ static void emit_chunks_masked(struct emit *e, const struct chunk_place *place, 
     emit_at(e, done);
 }
 
-/* dispatch(i): as many whole vectors as there are from i, then one masked one; a masked head comes to dispatch afterwards. */
-static void emit_chunks_whole(struct emit *e, const struct chunk_place *place, LLVMValueRef n, LLVMValueRef head, int tail_width,
-                              void (*chunk)(struct emit *e, void *host), void *host) {
+/* dispatch(i): as many whole vectors as there are from i, then one masked one; a masked head comes to dispatch
+ * afterwards. */
+static void emit_chunks_whole(struct emit *e, const struct chunk_place *place, LLVMValueRef n, LLVMValueRef head,
+                              int tail_width, void (*chunk)(struct emit *e, void *host), void *host) {
     LLVMValueRef width = emit_i64(e, e->width);
-    LLVMBasicBlockRef dispatch = emit_block(e, "dispatch"), whole = emit_block(e, "whole"), done = emit_block(e, "chunks"),
-                      rest = e->width > 1 ? emit_block(e, "rest") : done, masked = NULL;
+    LLVMBasicBlockRef dispatch = emit_block(e, "dispatch"), whole = emit_block(e, "whole"),
+                      done = emit_block(e, "chunks"), rest = e->width > 1 ? emit_block(e, "rest") : done, masked = NULL;
     emit_at(e, dispatch);
     LLVMValueRef start = emit_phi(e, e->i64);
     LLVMValueRef left = LLVMBuildSub(e->builder, n, start, "");
@@ -198,8 +202,10 @@ void emit_chunks(struct emit *e, LLVMValueRef n, LLVMValueRef head, bool whole, 
     struct chunk_place place = {.position = e->position, .dim = e->kernel->n_par - 1};
     if (place.dim >= 0) place.index = e->index[place.dim];
     e->hoist = emit_here(e);
-    if (whole || e->width == 1) emit_chunks_whole(e, &place, n, head, tail_width, chunk, host);
-    else emit_chunks_masked(e, &place, n, chunk, host);
+    if (whole || e->width == 1)
+        emit_chunks_whole(e, &place, n, head, tail_width, chunk, host);
+    else
+        emit_chunks_masked(e, &place, n, chunk, host);
     e->hoist = NULL;
     e->count = e->count_mask = e->mask = e->chunk_mask = NULL;
     e->position = place.position;

@@ -84,8 +84,8 @@ void emit_reduce_identity(struct emit *e, const struct kernel_reduction *reducti
 }
 
 static LLVMValueRef emit_icmp_order(struct emit *e, enum dtype operand, bool greater, LLVMValueRef a, LLVMValueRef b) {
-    LLVMIntPredicate predicate = dtype_is_signed(operand) ? (greater ? LLVMIntSGT : LLVMIntSLT)
-                                                          : (greater ? LLVMIntUGT : LLVMIntULT);
+    LLVMIntPredicate predicate =
+        dtype_is_signed(operand) ? (greater ? LLVMIntSGT : LLVMIntSLT) : (greater ? LLVMIntUGT : LLVMIntULT);
     return LLVMBuildICmp(e->builder, predicate, a, b, "");
 }
 
@@ -99,8 +99,8 @@ static LLVMValueRef emit_beats(struct emit *e, enum reduce_op op, enum dtype ope
 }
 
 /* a op b for the reductions of one part. */
-static LLVMValueRef emit_join(struct emit *e, const struct kernel_reduction *reduction, enum dtype operand, bool negated,
-                              LLVMValueRef a, LLVMValueRef b) {
+static LLVMValueRef emit_join(struct emit *e, const struct kernel_reduction *reduction, enum dtype operand,
+                              bool negated, LLVMValueRef a, LLVMValueRef b) {
     LLVMValueRef args[] = {a, b};
     switch (reduction->op) {
     case REDUCE_PROD: return emit_mul(e, a, b);
@@ -195,8 +195,8 @@ void emit_reduce_combine(struct emit *e, const struct kernel_reduction *reductio
     if (reduction->op == REDUCE_VAR && stage == STAGE_LANES) a[1] = emit_add(e, a[1], b[1]);
 }
 
-void emit_reduce_close(struct emit *e, const struct kernel_reduction *reduction, enum dtype operand, LLVMValueRef *state,
-                       LLVMValueRef first, LLVMValueRef lane) {
+void emit_reduce_close(struct emit *e, const struct kernel_reduction *reduction, enum dtype operand,
+                       LLVMValueRef *state, LLVMValueRef first, LLVMValueRef lane) {
     if (is_negated(reduction, operand)) state[0] = LLVMBuildFNeg(e->builder, state[0], "");
     if (!is_arg(reduction->op)) return;
     int n = emit_lanes_of(LLVMTypeOf(state[1]));
@@ -216,7 +216,8 @@ LLVMValueRef emit_reduce_mean(struct emit *e, enum dtype operand, LLVMValueRef *
     return LLVMBuildFDiv(e->builder, state[0], count, "");
 }
 
-LLVMValueRef emit_reduce_deviation(struct emit *e, LLVMValueRef sum, LLVMValueRef x, LLVMValueRef mean, LLVMValueRef counts) {
+LLVMValueRef emit_reduce_deviation(struct emit *e, LLVMValueRef sum, LLVMValueRef x, LLVMValueRef mean,
+                                   LLVMValueRef counts) {
     LLVMValueRef d = LLVMBuildFSub(e->builder, x, mean, "");
     LLVMValueRef square = LLVMBuildFMul(e->builder, d, d, "");
     return LLVMBuildFAdd(e->builder, sum, emit_select(e, counts, square, emit_real(LLVMTypeOf(x), -0.0)), "");

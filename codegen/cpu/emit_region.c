@@ -43,7 +43,8 @@ static LLVMValueRef emit_mask_and(struct emit *e, LLVMValueRef mask, LLVMValueRe
     return mask ? LLVMBuildAnd(e->builder, mask, condition, "") : condition;
 }
 
-/* Masks that live across blocks: where the machine has no mask registers, as wide integers, the form in which it compares. */
+/* Masks that live across blocks: where the machine has no mask registers, as wide integers, the form in which it
+ * compares. */
 static LLVMTypeRef emit_mask_type(struct emit *e) {
     if (e->engine->isa == ISA_AVX512 || e->width == 1) return emit_vector_of(e->i1, e->width);
     int bytes = e->engine->vector_bytes * 2 / e->width;
@@ -61,7 +62,8 @@ static LLVMValueRef emit_mask_again(struct emit *e, LLVMValueRef kept) {
     return LLVMBuildICmp(e->builder, LLVMIntSLT, kept, LLVMConstNull(LLVMTypeOf(kept)), "");
 }
 
-/* --- if ------------------------------------------------------------------------------------------------------------------ */
+/* --- if
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 static void emit_results_make(struct emit *e, const struct ir_value *value, int n) {
     struct emit_value *slot = &e->values[value->id];
@@ -82,8 +84,8 @@ static void emit_if_uniform(struct emit *e, const struct ir_value *value) {
         emit_region(e, region);
         yields[a] = ARENA_ARRAY(e->arena, LLVMValueRef, n + 1);
         for (int k = 0; k < n; k++) {
-            bool varying = emit_is_varying(e, value->regions[0]->results[k]) ||
-                           emit_is_varying(e, value->regions[1]->results[k]);
+            bool varying =
+                emit_is_varying(e, value->regions[0]->results[k]) || emit_is_varying(e, value->regions[1]->results[k]);
             slot->result_varying[k] = varying;
             yields[a][k] = varying ? emit_use_lanes(e, region->results[k]) : emit_use(e, region->results[k]);
         }
@@ -100,7 +102,8 @@ static void emit_if_uniform(struct emit *e, const struct ir_value *value) {
 }
 
 /* One arm under its mask. A heavy arm is skipped if nobody needs it; its results are zero then. */
-static void emit_arm(struct emit *e, const struct ir_region *region, LLVMValueRef mask, bool heavy, LLVMValueRef *yields) {
+static void emit_arm(struct emit *e, const struct ir_region *region, LLVMValueRef mask, bool heavy,
+                     LLVMValueRef *yields) {
     LLVMValueRef outer = e->mask;
     LLVMBasicBlockRef before = NULL, after = NULL;
     bool branch = heavy && region->n_values > 0;
@@ -155,7 +158,8 @@ static void emit_if_varying(struct emit *e, const struct ir_value *value) {
     }
 }
 
-/* --- loop ----------------------------------------------------------------------------------------------------------------- */
+/* --- loop
+ * ----------------------------------------------------------------------------------------------------------------- */
 
 static bool emit_result_used(struct emit *e, const struct ir_value *loop, int k) {
     return e->facts->of[loop->id].used >> (k < 31 ? k : 31) & 1;
@@ -304,7 +308,8 @@ static void emit_loop_varying(struct emit *e, const struct ir_value *loop) {
     }
 }
 
-/* --- values ------------------------------------------------------------------------------------------------------------------ */
+/* --- values
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 static LLVMValueRef emit_constant(struct emit *e, const struct ir_value *value) {
     LLVMTypeRef type = emit_element(e, value->type);
@@ -347,8 +352,10 @@ static void emit_structured(struct emit *e, const struct ir_value *value) {
     bool is_if = value->op == OP_if;
     emit_results_make(e, value, is_if ? value->regions[0]->n_results : value->n_args);
     if (is_if) {
-        if (emit_is_varying(e, value->args[0])) emit_if_varying(e, value);
-        else emit_if_uniform(e, value);
+        if (emit_is_varying(e, value->args[0]))
+            emit_if_varying(e, value);
+        else
+            emit_if_uniform(e, value);
     } else if (emit_is_varying(e, value)) {
         emit_loop_varying(e, value);
     } else {

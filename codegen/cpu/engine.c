@@ -53,8 +53,7 @@ static bool engine_choose_isa(struct cpu_engine *engine, const char *host_featur
     if (!wanted) return true;
     for (int isa = ISA_AVX512; isa <= ISA_SCALAR; isa++) {
         if (strcmp(wanted, isa_names[isa])) continue;
-        if (isa != ISA_SCALAR && (!x86 || isa < (int)best))
-            return cpu_why_set(why, "this processor has no %s", wanted);
+        if (isa != ISA_SCALAR && (!x86 || isa < (int)best)) return cpu_why_set(why, "this processor has no %s", wanted);
         engine->isa = (enum cpu_isa)isa;
         return true;
     }
@@ -128,8 +127,17 @@ static void engine_describe(struct cpu_engine *engine) {
             at += snprintf(at, (size_t)(end - at), "%s%s", at == engine->info_features ? "" : " ", names[i]);
 }
 
+/* LLVM's registry of targets is its own global state, and not guarded against two engines starting at once. */
+static pthread_once_t engine_llvm_once = PTHREAD_ONCE_INIT;
+static bool engine_llvm_ready;
+
+static void engine_init_llvm(void) {
+    engine_llvm_ready = !LLVMInitializeNativeTarget() && !LLVMInitializeNativeAsmPrinter();
+}
+
 static bool engine_start(struct cpu_engine *engine, struct cpu_why *why) {
-    if (LLVMInitializeNativeTarget() || LLVMInitializeNativeAsmPrinter())
+    pthread_once(&engine_llvm_once, engine_init_llvm);
+    if (!engine_llvm_ready)
         return cpu_why_set(why, "LLVM has no code generator for this processor");
     if (!engine_choose_target(engine, why)) return false;
     engine_describe(engine);

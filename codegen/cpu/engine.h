@@ -8,7 +8,8 @@
 #include "codegen/cpu/cpu.h"
 #include "codegen/cpu/llvm_compat.h"
 
-/* An error under construction. Of fixed size: it is written while LLVM's handles are held, when nothing may jump away. */
+/* An error under construction. Of fixed size: it is written while LLVM's handles are held, when nothing may jump away.
+ */
 struct cpu_why {
     char text[512];
 };
@@ -36,7 +37,7 @@ struct cpu_engine {
     struct mem *mem;
     struct cpu_engine_options options;
     enum cpu_isa isa;
-    int vector_bytes; /* of a native register; 8 for the scalar set */
+    int vector_bytes;              /* of a native register; 8 for the scalar set */
     char *triple, *cpu, *features; /* LLVM's strings */
     int level;                     /* LLVMCodeGenOptLevel */
     LLVMTargetRef target;
@@ -44,7 +45,7 @@ struct cpu_engine {
     LLVMTargetMachineRef idle[ENGINE_MACHINES];
     int n_idle;
     LLVMOrcLLJITRef jit;
-    atomic_uint serial; /* makes symbol names unique */
+    atomic_uint serial;                     /* makes symbol names unique */
     struct math_function math[OP_COUNT][2]; /* [op][0: f32, 1: f64] */
     char (*symbols)[2][40];                 /* names in `math` */
     void *libraries[2];                     /* dlopen handles: libmvec, SLEEF */

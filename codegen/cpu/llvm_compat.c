@@ -23,8 +23,8 @@ static void llvm_compat_align(LLVMBuilderRef builder, LLVMValueRef call, unsigne
 }
 #else
 static LLVMValueRef llvm_compat_alignment(LLVMBuilderRef builder, unsigned alignment) {
-    LLVMContextRef context = LLVMGetModuleContext(
-        LLVMGetGlobalParent(LLVMGetBasicBlockParent(LLVMGetInsertBlock(builder))));
+    LLVMContextRef context =
+        LLVMGetModuleContext(LLVMGetGlobalParent(LLVMGetBasicBlockParent(LLVMGetInsertBlock(builder))));
     return LLVMConstInt(LLVMInt32TypeInContext(context), alignment, 0);
 }
 #endif

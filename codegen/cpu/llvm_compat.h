@@ -1,4 +1,5 @@
-/* llvm_compat.h: everything in LLVM's C API that differs between the versions we build with (19 to 22), and nothing else. */
+/* llvm_compat.h: everything in LLVM's C API that differs between the versions we build with (19 to 22), and nothing
+ * else. */
 #ifndef CODEGEN_CPU_LLVM_COMPAT_H
 #define CODEGEN_CPU_LLVM_COMPAT_H
 

@@ -4,8 +4,8 @@
 
 #include "ir/kernel.h"
 
-/* Called when watch->stop or the cancel flag was seen set while `position` was at work: how many positions from there on are
- * still wanted. 0 or less: leave. Positions before the first known error stay wanted, so that the error that is
+/* Called when watch->stop or the cancel flag was seen set while `position` was at work: how many positions from there
+ * on are still wanted. 0 or less: leave. Positions before the first known error stay wanted, so that the error that is
  * reported is the one at the smallest position, whatever the threads' timing. */
 int64_t cpu_support_poll(struct kernel_watch *watch, int64_t position);
 
@@ -28,7 +28,8 @@ struct cpu_symbol {
     const char *name;
     void *address;
 };
-/* What the code may refer to besides vector math: the functions above, and what LLVM itself calls. Ends with a NULL name. */
+/* What the code may refer to besides vector math: the functions above, and what LLVM itself calls. Ends with a NULL
+ * name. */
 extern const struct cpu_symbol cpu_support_symbols[];
 
 #endif

@@ -39,13 +39,18 @@ static void *vecmath_libm(const struct op_info *info, bool wide, char *symbol, s
     return wide ? (void *)info->eval1 : (void *)info->eval1f;
 }
 
-/* --- the 1 ULP mode where SLEEF 3.5.1 is wrong ------------------------------------------------------------------------------
- * exp, pow and log1p are, at the far end of the range: libm's are as accurate. The hyperbolic functions overflow too early, and
- * the gamma functions are off near their zeros and poles: libm's next wider type, rounded, serves for them. */
+/* --- the 1 ULP mode where SLEEF 3.5.1 is wrong
+ * ------------------------------------------------------------------------------ exp, pow and log1p are, at the far end
+ * of the range: libm's are as accurate. The hyperbolic functions overflow too early, and the gamma functions are off
+ * near their zeros and poles: libm's next wider type, rounded, serves for them. */
 
 #define VECMATH_WIDE(NAME)                                                                                             \
-    static double vecmath_wide_##NAME(double x) { return (double)NAME##l(x); }                                         \
-    static float vecmath_wide_##NAME##f(float x) { return (float)NAME(x); }
+    static double vecmath_wide_##NAME(double x) {                                                                      \
+        return (double)NAME##l(x);                                                                                     \
+    }                                                                                                                  \
+    static float vecmath_wide_##NAME##f(float x) {                                                                     \
+        return (float)NAME(x);                                                                                         \
+    }
 VECMATH_WIDE(sinh)
 VECMATH_WIDE(cosh)
 VECMATH_WIDE(asinh)
@@ -106,8 +111,7 @@ bool vecmath_open(struct cpu_engine *engine, struct cpu_why *why) {
     if (x86) engine->libraries[0] = dlopen("libmvec.so.1", RTLD_NOW | RTLD_LOCAL);
     if (x86 && engine->options.ulp == 1) {
         engine->libraries[1] = dlopen("libsleef.so.3", RTLD_NOW | RTLD_LOCAL);
-        if (!engine->libraries[1])
-            return cpu_why_set(why, "the 1 ULP mode needs SLEEF (libsleef.so.3): %s", dlerror());
+        if (!engine->libraries[1]) return cpu_why_set(why, "the 1 ULP mode needs SLEEF (libsleef.so.3): %s", dlerror());
     }
     engine->symbols = mem_zalloc(engine->mem, OP_COUNT, sizeof *engine->symbols);
     if (!engine->symbols) return cpu_why_memory(why);

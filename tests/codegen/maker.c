@@ -31,7 +31,8 @@ void maker_close(struct maker *maker) {
     assert_int_equal(maker->mem.used, 0);
 }
 
-void making_begin(struct making *m, struct maker *maker, enum kernel_kind kind, int n_par, int n_red, const int64_t *extents) {
+void making_begin(struct making *m, struct maker *maker, enum kernel_kind kind, int n_par, int n_red,
+                  const int64_t *extents) {
     memset(m, 0, sizeof *m);
     m->maker = maker;
     m->kernel = (struct ir_kernel){.name = "k0_test", .kind = kind, .n_par = n_par, .n_red = n_red, .lanes = 32};
@@ -61,9 +62,9 @@ struct ir_value *making_read(struct making *m, enum dtype type, const void *data
         if (strides[j]) m->operands[k].uses |= 1u << j;
     }
     if (loops > 0)
-        m->access[k] = strides[vector] == 0                 ? ACCESS_UNIFORM
+        m->access[k] = strides[vector] == 0                  ? ACCESS_UNIFORM
                        : strides[vector] == dtype_size(type) ? ACCESS_UNIT
-                                                              : ACCESS_STRIDED;
+                                                             : ACCESS_STRIDED;
     return body_leaf(&m->maker->arena, m->body, OP_read, type, k);
 }
 
@@ -85,7 +86,8 @@ struct ir_value *making_op(struct making *m, struct ir_region *at, enum op op, e
     return body_op(&m->maker->arena, at, op, type, c ? 3 : b ? 2 : 1, args, nowhere);
 }
 
-struct ir_value *making_load(struct making *m, struct ir_region *at, int whole, struct ir_value *i, struct ir_value *j) {
+struct ir_value *making_load(struct making *m, struct ir_region *at, int whole, struct ir_value *i,
+                             struct ir_value *j) {
     struct ir_value *args[] = {i, j};
     struct ir_value *load = body_op(&m->maker->arena, at, OP_load, m->operands[whole].type, j ? 2 : 1, args, nowhere);
     load->imm.i = whole;
@@ -133,7 +135,8 @@ void making_compile(struct making *m, struct cpu_engine *engine, struct kernel_c
     }
     (void)n;
     struct cpu_variant variant = {.access = m->access, .nontemporal = m->nontemporal, .single_row = m->single_row};
-    if (!cpu_kernel_compile(engine, &m->kernel, &variant, code, &m->maker->why)) fail_msg("%s", strbuf_text(&m->maker->why));
+    if (!cpu_kernel_compile(engine, &m->kernel, &variant, code, &m->maker->why))
+        fail_msg("%s", strbuf_text(&m->maker->why));
 }
 
 void making_call(struct making *m, const struct kernel_code *code, int pieces) {
@@ -164,21 +167,70 @@ void making_run(struct making *m, struct cpu_engine *engine, int pieces) {
     cpu_kernel_free(engine, &code);
 }
 
-/* --- values ------------------------------------------------------------------------------------------------------------ */
+/* --- values
+ * ------------------------------------------------------------------------------------------------------------ */
 
 int maker_grid(enum dtype type, union scalar *out, int capacity) {
-    static const double reals[] = {0.0, -0.0, 1, -1, 0.5, -0.5, 1.5, -1.5, 2.5, -2.5, 3, -3, 7.25, -7.25, 100.125, -100.125, 127, 128,
-                                   255, 256, 32767.5, 65535.75, 1e5, -1e5, 2147483647, 2147483648.0, -2147483649.0, 4294967295.0, 1e10,
-                                   -1e10, 9.2e18, 9223372036854775808.0, 1.8e19, 18446744073709551616.0, 1e20, -1e20, 1e30, 3e38, 1e-3,
-                                   -1e-3, 1e-30, 1e-45, -1e-45, 1e-310, 1e300, -1e300, 5e-324, 1.7e308, 0.1, 0.3333333333};
+    static const double reals[] = {0.0,
+                                   -0.0,
+                                   1,
+                                   -1,
+                                   0.5,
+                                   -0.5,
+                                   1.5,
+                                   -1.5,
+                                   2.5,
+                                   -2.5,
+                                   3,
+                                   -3,
+                                   7.25,
+                                   -7.25,
+                                   100.125,
+                                   -100.125,
+                                   127,
+                                   128,
+                                   255,
+                                   256,
+                                   32767.5,
+                                   65535.75,
+                                   1e5,
+                                   -1e5,
+                                   2147483647,
+                                   2147483648.0,
+                                   -2147483649.0,
+                                   4294967295.0,
+                                   1e10,
+                                   -1e10,
+                                   9.2e18,
+                                   9223372036854775808.0,
+                                   1.8e19,
+                                   18446744073709551616.0,
+                                   1e20,
+                                   -1e20,
+                                   1e30,
+                                   3e38,
+                                   1e-3,
+                                   -1e-3,
+                                   1e-30,
+                                   1e-45,
+                                   -1e-45,
+                                   1e-310,
+                                   1e300,
+                                   -1e300,
+                                   5e-324,
+                                   1.7e308,
+                                   0.1,
+                                   0.3333333333};
     int n = 0;
     if (dtype_is_float(type)) {
         double special[] = {INFINITY, -INFINITY, NAN, -NAN};
         for (int pass = 0; pass < 2; pass++)
             for (size_t i = 0; i < (pass ? sizeof special : sizeof reals) / sizeof(double) && n < capacity; i++) {
                 double x = pass ? special[i] : reals[i];
-                if (type == TY_F32) out[n++] = (union scalar){.f32 = (float)x};
-                else out[n++] = (union scalar){.f64 = x};
+                if (type == TY_F32)
+                    out[n++] = (union scalar){.f32 = (float)x};
+                else
+                    out[n++] = (union scalar){.f64 = x};
             }
         return n;
     }
@@ -189,8 +241,33 @@ int maker_grid(enum dtype type, union scalar *out, int capacity) {
     int bits = 8 * dtype_size(type);
     int64_t low = dtype_is_signed(type) ? (int64_t)(UINT64_MAX << (bits - 1)) : 0;
     int64_t high = dtype_is_signed(type) ? ~low : (int64_t)(UINT64_MAX >> (64 - bits));
-    int64_t values[] = {0, 1, 2, 3, 5, 7, 8, 13, 31, 33, 63, 65, 100, -1, -2, -3, -7, -100, low, low + 1, low + 2, high, high - 1,
-                        high / 2, high / 3 + 1, 0x5555555555555555, 0x123456789abcdef0};
+    int64_t values[] = {0,
+                        1,
+                        2,
+                        3,
+                        5,
+                        7,
+                        8,
+                        13,
+                        31,
+                        33,
+                        63,
+                        65,
+                        100,
+                        -1,
+                        -2,
+                        -3,
+                        -7,
+                        -100,
+                        low,
+                        low + 1,
+                        low + 2,
+                        high,
+                        high - 1,
+                        high / 2,
+                        high / 3 + 1,
+                        0x5555555555555555,
+                        0x123456789abcdef0};
     for (size_t i = 0; i < sizeof values / sizeof *values && n < capacity; i++) {
         char room[8];
         maker_put(type, room, 0, (union scalar){.i = values[i]});
@@ -201,8 +278,10 @@ int maker_grid(enum dtype type, union scalar *out, int capacity) {
 
 void maker_put(enum dtype type, void *array, int64_t i, union scalar value) {
     int size = dtype_size(type);
-    if (type == TY_F32) memcpy((char *)array + 4 * i, &value.f32, 4);
-    else memcpy((char *)array + size * i, &value.u, (size_t)size); /* little-endian */
+    if (type == TY_F32)
+        memcpy((char *)array + 4 * i, &value.f32, 4);
+    else
+        memcpy((char *)array + size * i, &value.u, (size_t)size); /* little-endian */
 }
 
 union scalar maker_get(enum dtype type, const void *array, int64_t i) {
@@ -229,10 +308,18 @@ bool maker_same(enum dtype type, union scalar a, union scalar b) {
     return a.u == b.u;
 }
 
-static double math_f1(enum op op, double x, void *host) { return cpu_math_f64(host, op, x, 1); }
-static double math_f2(enum op op, double x, double y, void *host) { return cpu_math_f64(host, op, x, y); }
-static float math_f1f(enum op op, float x, void *host) { return cpu_math_f32(host, op, x, 1); }
-static float math_f2f(enum op op, float x, float y, void *host) { return cpu_math_f32(host, op, x, y); }
+static double math_f1(enum op op, double x, void *host) {
+    return cpu_math_f64(host, op, x, 1);
+}
+static double math_f2(enum op op, double x, double y, void *host) {
+    return cpu_math_f64(host, op, x, y);
+}
+static float math_f1f(enum op op, float x, void *host) {
+    return cpu_math_f32(host, op, x, 1);
+}
+static float math_f2f(enum op op, float x, float y, void *host) {
+    return cpu_math_f32(host, op, x, y);
+}
 
 struct eval_math maker_math(struct cpu_engine *engine) {
     return (struct eval_math){math_f1, math_f2, math_f1f, math_f2f, engine};

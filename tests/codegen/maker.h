@@ -34,7 +34,8 @@ struct making {
     struct kernel_watch watch;
 };
 
-void making_begin(struct making *m, struct maker *maker, enum kernel_kind kind, int n_par, int n_red, const int64_t *extents);
+void making_begin(struct making *m, struct maker *maker, enum kernel_kind kind, int n_par, int n_red,
+                  const int64_t *extents);
 /* The element of a new operand at each position; strides in bytes by loop dimension. */
 struct ir_value *making_read(struct making *m, enum dtype type, const void *data, const int64_t *strides);
 /* A new whole operand, C-contiguous; returns its number. */

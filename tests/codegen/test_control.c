@@ -16,21 +16,28 @@ static struct maker maker;
     for (int isa_ = 0; isa_ < MAKER_ISAS; isa_++)                                                                      \
         for (struct cpu_engine *engine = maker.engines[isa_]; engine; engine = NULL)
 
-static struct ir_value *constant(struct ir_region *at, double x) { return body_const_float(&maker.arena, at, TY_F64, x); }
-static struct ir_value *integer(struct ir_region *at, int64_t x) { return body_const_int(&maker.arena, at, TY_I64, x); }
+static struct ir_value *constant(struct ir_region *at, double x) {
+    return body_const_float(&maker.arena, at, TY_F64, x);
+}
+static struct ir_value *integer(struct ir_region *at, int64_t x) {
+    return body_const_int(&maker.arena, at, TY_I64, x);
+}
 
-static struct ir_value *op2(struct making *m, struct ir_region *at, enum op op, enum dtype type, struct ir_value *a, struct ir_value *b) {
+static struct ir_value *op2(struct making *m, struct ir_region *at, enum op op, enum dtype type, struct ir_value *a,
+                            struct ir_value *b) {
     return making_op(m, at, op, type, a, b, NULL);
 }
 
-static struct ir_value *make_if(struct making *m, struct ir_region *at, struct ir_value *condition, struct ir_region *yes, struct ir_region *no) {
+static struct ir_value *make_if(struct making *m, struct ir_region *at, struct ir_value *condition,
+                                struct ir_region *yes, struct ir_region *no) {
     struct ir_value *value = making_op(m, at, OP_if, TY_NONE, condition, NULL, NULL);
     value->regions[0] = yes;
     value->regions[1] = no;
     return value;
 }
 
-static struct ir_value *make_loop(struct ir_region *at, int n, struct ir_value **initial, struct ir_region *test, struct ir_region *step) {
+static struct ir_value *make_loop(struct ir_region *at, int n, struct ir_value **initial, struct ir_region *test,
+                                  struct ir_region *step) {
     struct ir_value *loop = body_op(&maker.arena, at, OP_loop, TY_NONE, n, initial, (struct span){0});
     loop->regions[0] = test;
     loop->regions[1] = step;
@@ -42,15 +49,19 @@ static struct ir_value *escape(struct making *m, struct ir_value *cr, struct ir_
     enum dtype types[] = {TY_F64, TY_F64, TY_I64};
     struct ir_region *test = body_region(&maker.arena, 3, types), *step = body_region(&maker.arena, 3, types);
     struct ir_value **p = test->params;
-    struct ir_value *size = op2(m, test, OP_add, TY_F64, op2(m, test, OP_mul, TY_F64, p[0], p[0]), op2(m, test, OP_mul, TY_F64, p[1], p[1]));
+    struct ir_value *size = op2(m, test, OP_add, TY_F64, op2(m, test, OP_mul, TY_F64, p[0], p[0]),
+                                op2(m, test, OP_mul, TY_F64, p[1], p[1]));
     struct ir_value *go = op2(m, test, OP_and, TY_BOOL, op2(m, test, OP_lt, TY_BOOL, p[2], integer(test, limit)),
                               op2(m, test, OP_le, TY_BOOL, size, constant(test, 4)));
     body_set_results(&maker.arena, test, 1, &go);
     p = step->params;
     struct ir_value *real = op2(m, step, OP_add, TY_F64,
-                                op2(m, step, OP_sub, TY_F64, op2(m, step, OP_mul, TY_F64, p[0], p[0]), op2(m, step, OP_mul, TY_F64, p[1], p[1])), cr);
+                                op2(m, step, OP_sub, TY_F64, op2(m, step, OP_mul, TY_F64, p[0], p[0]),
+                                    op2(m, step, OP_mul, TY_F64, p[1], p[1])),
+                                cr);
     struct ir_value *twice = op2(m, step, OP_mul, TY_F64, constant(step, 2), op2(m, step, OP_mul, TY_F64, p[0], p[1]));
-    struct ir_value *next[] = {real, op2(m, step, OP_add, TY_F64, twice, ci), op2(m, step, OP_add, TY_I64, p[2], integer(step, 1))};
+    struct ir_value *next[] = {real, op2(m, step, OP_add, TY_F64, twice, ci),
+                               op2(m, step, OP_add, TY_I64, p[2], integer(step, 1))};
     body_set_results(&maker.arena, step, 3, next);
     struct ir_value *initial[] = {constant(m->body, 0), constant(m->body, 0), integer(m->body, 0)};
     return making_result(m, m->body, make_loop(m->body, 3, initial, test, step), 2, TY_I64);
@@ -106,13 +117,15 @@ static void test_uniform_loop(void **state) {
         body_set_results(&maker.arena, test, 1, &go);
         struct ir_value *at = making_load(&m, step, whole, step->params[0], NULL);
         struct ir_region *yes = body_region(&maker.arena, 0, NULL), *no = body_region(&maker.arena, 0, NULL);
-        struct ir_value *again = making_op(&m, yes, OP_sqrt, TY_F64, making_load(&m, yes, whole, step->params[0], NULL), NULL, NULL);
+        struct ir_value *again =
+            making_op(&m, yes, OP_sqrt, TY_F64, making_load(&m, yes, whole, step->params[0], NULL), NULL, NULL);
         struct ir_value *one = constant(no, 1);
         body_set_results(&maker.arena, yes, 1, &again);
         body_set_results(&maker.arena, no, 1, &one);
         struct ir_value *choice = make_if(&m, step, op2(&m, step, OP_gt, TY_BOOL, v, at), yes, no);
-        struct ir_value *next[] = {op2(&m, step, OP_add, TY_I64, step->params[0], integer(step, 1)),
-                                   op2(&m, step, OP_add, TY_F64, step->params[1], making_result(&m, step, choice, 0, TY_F64))};
+        struct ir_value *next[] = {
+            op2(&m, step, OP_add, TY_I64, step->params[0], integer(step, 1)),
+            op2(&m, step, OP_add, TY_F64, step->params[1], making_result(&m, step, choice, 0, TY_F64))};
         body_set_results(&maker.arena, step, 2, next);
         struct ir_value *initial[] = {integer(m.body, 0), constant(m.body, 0)};
         making_store(&m, making_result(&m, m.body, make_loop(m.body, 2, initial, test, step), 1, TY_F64), out);
@@ -222,7 +235,8 @@ static void test_error_ends_loop(void **state) {
         /* 100 if the load worked; a failed lane goes round and round. */
         struct ir_value *loaded = making_load(&m, step, whole, step->params[0], NULL);
         struct ir_value *ok = op2(&m, step, OP_lt, TY_BOOL, step->params[0], integer(step, 4));
-        struct ir_value *next = making_op(&m, step, OP_select, TY_I64, ok, op2(&m, step, OP_add, TY_I64, loaded, integer(step, 99)), step->params[0]);
+        struct ir_value *next = making_op(&m, step, OP_select, TY_I64, ok,
+                                          op2(&m, step, OP_add, TY_I64, loaded, integer(step, 99)), step->params[0]);
         body_set_results(&maker.arena, step, 1, &next);
         making_store(&m, making_result(&m, m.body, make_loop(m.body, 1, &first, test, step), 0, TY_I64), out);
         making_run(&m, engine, 1);
@@ -279,10 +293,13 @@ static void test_places(void **state) {
         m.nontemporal = how >> 2;
         float *corner = in + (A - 1) * B * C * 2 + (how & 1 ? 2 * (C - 1) : 0);
         struct ir_value *x = making_read(&m, TY_F32, corner, flipped), *y = making_read(&m, TY_F64, by_b, across);
-        struct ir_value *i = body_leaf(&maker.arena, m.body, OP_index, TY_I64, 0), *k = body_leaf(&maker.arena, m.body, OP_index, TY_I64, 2);
-        struct ir_value *ik = op2(&m, m.body, OP_add, TY_I64, op2(&m, m.body, OP_mul, TY_I64, i, integer(m.body, 100)), k);
-        struct ir_value *sum = op2(&m, m.body, OP_add, TY_F64, making_op(&m, m.body, OP_convert, TY_F64, x, NULL, NULL),
-                                   op2(&m, m.body, OP_mul, TY_F64, y, making_op(&m, m.body, OP_convert, TY_F64, ik, NULL, NULL)));
+        struct ir_value *i = body_leaf(&maker.arena, m.body, OP_index, TY_I64, 0),
+                        *k = body_leaf(&maker.arena, m.body, OP_index, TY_I64, 2);
+        struct ir_value *ik =
+            op2(&m, m.body, OP_add, TY_I64, op2(&m, m.body, OP_mul, TY_I64, i, integer(m.body, 100)), k);
+        struct ir_value *sum =
+            op2(&m, m.body, OP_add, TY_F64, making_op(&m, m.body, OP_convert, TY_F64, x, NULL, NULL),
+                op2(&m, m.body, OP_mul, TY_F64, y, making_op(&m, m.body, OP_convert, TY_F64, ik, NULL, NULL)));
         m.kernel.uses_index = true;
         making_store(&m, sum, to);
         for (int n = 0; n < A * B * C + 8; n++) out[n] = -1;
@@ -345,6 +362,72 @@ static void test_entry(void **state) {
     }
 }
 
+/* SLEEF's functions, its untrusted ones replaced, and the options that an engine refuses. */
+static void test_engines(void **state) {
+    (void)state;
+    struct cpu_engine_options options = {.ulp = 4, .isa = "sse9"};
+    assert_null(cpu_engine_new(&maker.mem, &options, &maker.why));
+    assert_non_null(strstr(strbuf_text(&maker.why), "sse9"));
+    options = (struct cpu_engine_options){.ulp = 1};
+    struct cpu_engine *engine = cpu_engine_new(&maker.mem, &options, &maker.why);
+    if (!engine) skip(); /* no SLEEF on this machine */
+    double x[40], out[40], logs[40];
+    for (int i = 0; i < 40; i++) x[i] = i == 39 ? 1.7e308 : i * 0.37;
+    struct making m;
+    int64_t n = 40, stride = 8;
+    making_begin(&m, &maker, KERNEL_MAP, 1, 0, &n);
+    struct ir_value *v = making_read(&m, TY_F64, x, &stride);
+    making_store(&m, making_op(&m, m.body, OP_sin, TY_F64, v, NULL, NULL), out);
+    making_store(&m, making_op(&m, m.body, OP_log1p, TY_F64, v, NULL, NULL), logs);
+    making_run(&m, engine, 1);
+    for (int i = 0; i < 40; i++) {
+        assert_true(out[i] == cpu_math_f64(engine, OP_sin, x[i], 0));
+        assert_true(fabs(out[i] - sin(x[i])) <= 2.3e-16);
+        assert_true(fabs(logs[i] - log1p(x[i])) <= 2.3e-16 * logs[i]);
+    }
+    float ulp;
+    if (cpu_math_library(engine, OP_sin, TY_F64, &ulp) == MATH_SLEEF) assert_true(ulp == 1);
+    cpu_engine_free(engine);
+}
+
+static void *compile_some(void *argument) {
+    struct making *m = argument;
+    for (int i = 0; i < 6; i++) {
+        struct cpu_variant variant = {.access = m->access, .single_row = true};
+        struct kernel_code code;
+        if (!cpu_kernel_compile(m->maker->engines[MAKER_ISAS - 1], &m->kernel, &variant, &code, &m->maker->why))
+            return NULL;
+        struct kernel_call call = {m->arguments, m->extents, m->sizes, &m->watch};
+        code.range(&call, 0, m->extents[0]);
+        cpu_kernel_free(m->maker->engines[MAKER_ISAS - 1], &code);
+    }
+    return argument;
+}
+
+/* Several threads compile, run and free at once. */
+static void test_concurrent_compiles(void **state) {
+    (void)state;
+    struct making m[3];
+    double x[10], out[3][10];
+    pthread_t threads[3];
+    for (int i = 0; i < 10; i++) x[i] = i;
+    for (int t = 0; t < 3; t++) {
+        int64_t n = 10, stride = 8;
+        making_begin(&m[t], &maker, KERNEL_MAP, 1, 0, &n);
+        struct ir_value *v = making_read(&m[t], TY_F64, x, &stride);
+        making_store(&m[t], op2(&m[t], m[t].body, OP_mul, TY_F64, v, constant(m[t].body, t + 1)), out[t]);
+        m[t].kernel.body = *m[t].body;
+        body_number(&m[t].kernel.body);
+    }
+    for (int t = 0; t < 3; t++) pthread_create(&threads[t], NULL, compile_some, &m[t]);
+    for (int t = 0; t < 3; t++) {
+        void *result;
+        pthread_join(threads[t], &result);
+        assert_ptr_equal(result, &m[t]);
+        for (int i = 0; i < 10; i++) assert_true(out[t][i] == i * (t + 1.0));
+    }
+}
+
 static int setup(void **state) {
     (void)state;
     maker_open(&maker);
@@ -359,11 +442,18 @@ static int teardown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_varying_loop),     cmocka_unit_test(test_uniform_loop),
-        cmocka_unit_test(test_gather),           cmocka_unit_test(test_subscript_errors),
-        cmocka_unit_test(test_empty_and_uniform_errors), cmocka_unit_test(test_error_ends_loop),
-        cmocka_unit_test(test_cancel),           cmocka_unit_test(test_places),
-        cmocka_unit_test(test_scalars_and_bools), cmocka_unit_test(test_entry),
+        cmocka_unit_test(test_varying_loop),
+        cmocka_unit_test(test_uniform_loop),
+        cmocka_unit_test(test_gather),
+        cmocka_unit_test(test_subscript_errors),
+        cmocka_unit_test(test_empty_and_uniform_errors),
+        cmocka_unit_test(test_error_ends_loop),
+        cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_places),
+        cmocka_unit_test(test_scalars_and_bools),
+        cmocka_unit_test(test_entry),
+        cmocka_unit_test(test_engines),
+        cmocka_unit_test(test_concurrent_compiles),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -1,5 +1,5 @@
-/* Reductions against the reference evaluator's order, to the bit: every kind and type, lengths around every boundary, several
- * instruction sets and splits. */
+/* Reductions against the reference evaluator's order, to the bit: every kind and type, lengths around every boundary,
+ * several instruction sets and splits. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -24,7 +24,8 @@ static uint64_t next_random(void) {
     return seed;
 }
 
-/* Numbers of many magnitudes, so that another order of additions shows; now and then one of the grid (and NaN if `special`). */
+/* Numbers of many magnitudes, so that another order of additions shows; now and then one of the grid (and NaN if
+ * `special`). */
 static void fill(enum dtype type, int64_t n, bool special) {
     union scalar grid[64];
     int n_grid = maker_grid(type, grid, 64);
@@ -46,7 +47,8 @@ static void fill(enum dtype type, int64_t n, bool special) {
 static bool has_meaning(enum reduce_op op, enum dtype type) {
     if (op == REDUCE_VAR) return dtype_is_float(type);
     if (op == REDUCE_ANY || op == REDUCE_ALL) return type == TY_BOOL;
-    if (op == REDUCE_SUM || op == REDUCE_PROD) return type == TY_F32 || type == TY_F64 || type == TY_I64 || type == TY_U64;
+    if (op == REDUCE_SUM || op == REDUCE_PROD)
+        return type == TY_F32 || type == TY_F64 || type == TY_I64 || type == TY_U64;
     return type != TY_BOOL;
 }
 
@@ -59,8 +61,8 @@ static void check(const char *what, enum reduce_op op, enum dtype type, int64_t 
 }
 
 /* One row reduced by LANES. */
-static void lanes_once(struct cpu_engine *engine, const char *isa, enum reduce_op op, enum dtype type, int64_t n, int pieces,
-                       int64_t step) {
+static void lanes_once(struct cpu_engine *engine, const char *isa, enum reduce_op op, enum dtype type, int64_t n,
+                       int pieces, int64_t step) {
     struct making m;
     int64_t extents[] = {n}, stride = step * dtype_size(type), ones = step;
     union scalar result = {.u = 0};
@@ -85,7 +87,8 @@ static void test_lanes(void **state) {
         for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
             fill(types[t], MOST, special);
             int block = types[t] == TY_F32 ? 4096 : 2048;
-            const int64_t lengths[] = {1, 5, 31, 32, 33, 64, 65, 511, 513, 1100, block - 1, block, block + 1, 3 * block + 77};
+            const int64_t lengths[] = {1,   5,   31,   32,        33,    64,        65,
+                                       511, 513, 1100, block - 1, block, block + 1, 3 * block + 77};
             for (int op = 0; op < REDUCE_COUNT_; op++) {
                 if (!has_meaning((enum reduce_op)op, types[t])) continue;
                 for (int isa = 0; isa < MAKER_ISAS; isa++) {
@@ -105,8 +108,10 @@ static void test_lanes(void **state) {
                         m.extents[0] = lengths[l];
                         result.u = 0;
                         making_call(&m, &code, (int)l % 3 + 1);
-                        union scalar want = eval_reduce(&maker.arena, (enum reduce_op)op, types[t], lengths[l], values, flag_values, false);
-                        check(maker_isas[isa], (enum reduce_op)op, types[t], lengths[l], maker_get(to, &result, 0), want, to);
+                        union scalar want = eval_reduce(&maker.arena, (enum reduce_op)op, types[t], lengths[l], values,
+                                                        flag_values, false);
+                        check(maker_isas[isa], (enum reduce_op)op, types[t], lengths[l], maker_get(to, &result, 0),
+                              want, to);
                     }
                     cpu_kernel_free(maker.engines[isa], &code);
                 }
@@ -142,7 +147,8 @@ static void test_arg_edges(void **state) {
                 values[i] = maker_get(TY_F64, data, i);
             }
             for (int op = REDUCE_ARGMIN; op <= REDUCE_NANARGMAX; op++)
-                lanes_once(maker.engines[0] ? maker.engines[0] : maker.engines[3], "edges", (enum reduce_op)op, TY_F64, n, 1, 1);
+                lanes_once(maker.engines[0] ? maker.engines[0] : maker.engines[3], "edges", (enum reduce_op)op, TY_F64,
+                           n, 1, 1);
         }
 }
 
@@ -161,7 +167,10 @@ static void test_rows(void **state) {
         struct ir_value *square = making_op(&m, m.body, OP_mul, TY_F64, x, x, NULL);
         struct ir_value *sum = making_reduce(&m, REDUCE_SUM, square, NULL);
         struct ir_value *least = making_reduce(&m, REDUCE_MIN, x, NULL);
-        making_store(&m, making_op(&m, m.epilogue, OP_exp, TY_F64, making_op(&m, m.epilogue, OP_neg, TY_F64, sum, NULL, NULL), NULL, NULL), out);
+        making_store(&m,
+                     making_op(&m, m.epilogue, OP_exp, TY_F64,
+                               making_op(&m, m.epilogue, OP_neg, TY_F64, sum, NULL, NULL), NULL, NULL),
+                     out);
         making_store(&m, least, low);
         making_run(&m, maker.engines[isa], 2);
         for (int r = 0; r < ROWS; r++) {
@@ -182,14 +191,16 @@ static void test_across(void **state) {
         for (int64_t inner = 1; inner < 200; inner = inner * 3 + 4) {
             if (!maker.engines[isa]) continue;
             struct making m;
-            int64_t outer = 40, pitch = inner + 3, extents[] = {2, outer, inner}, strides[] = {8, 4 * pitch, 4}, by_row[] = {0, 4, 0};
+            int64_t outer = 40, pitch = inner + 3, extents[] = {2, outer, inner}, strides[] = {8, 4 * pitch, 4},
+                    by_row[] = {0, 4, 0};
             float out[2];
             making_begin(&m, &maker, KERNEL_LANES, 1, 2, extents);
             struct ir_value *x = making_read(&m, TY_F32, data, strides), *w = making_read(&m, TY_F32, data, by_row);
             struct ir_value *j = body_leaf(&maker.arena, m.body, OP_index, TY_I64, 2);
             struct ir_value *jf = making_op(&m, m.body, OP_convert, TY_F32, j, NULL, NULL);
             m.kernel.uses_index = true;
-            struct ir_value *term = making_op(&m, m.body, OP_add, TY_F32, making_op(&m, m.body, OP_mul, TY_F32, x, w, NULL), jf, NULL);
+            struct ir_value *term =
+                making_op(&m, m.body, OP_add, TY_F32, making_op(&m, m.body, OP_mul, TY_F32, x, w, NULL), jf, NULL);
             making_store(&m, making_reduce(&m, REDUCE_SUM, term, NULL), out);
             making_run(&m, maker.engines[isa], 2);
             for (int r = 0; r < 2; r++) {
@@ -202,8 +213,8 @@ static void test_across(void **state) {
         }
 }
 
-static void columns_once(struct cpu_engine *engine, const char *isa, enum reduce_op op, enum dtype type, int64_t rows, int64_t n,
-                         int pieces) {
+static void columns_once(struct cpu_engine *engine, const char *isa, enum reduce_op op, enum dtype type, int64_t rows,
+                         int64_t n, int pieces) {
     struct making m;
     int size = dtype_size(type);
     int64_t extents[] = {n, rows}, strides[] = {size, size * n}, bytes[] = {1, n};
@@ -256,8 +267,9 @@ static int teardown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lanes),     cmocka_unit_test(test_lanes_strided_and_empty), cmocka_unit_test(test_arg_edges),
-        cmocka_unit_test(test_rows),      cmocka_unit_test(test_across),                  cmocka_unit_test(test_columns),
+        cmocka_unit_test(test_lanes),     cmocka_unit_test(test_lanes_strided_and_empty),
+        cmocka_unit_test(test_arg_edges), cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_across),    cmocka_unit_test(test_columns),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

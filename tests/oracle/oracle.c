@@ -95,7 +95,8 @@ static void reference_work(void *argument) {
             memcpy(arrays[i].shape, input->shape, sizeof input->shape);
             memcpy(arrays[i].stride, input->stride, sizeof input->stride);
             bindings[i] = (struct frontend_binding){.type = input->type, .rank = input->rank};
-            for (int d = 0; d < input->rank; d++) bindings[i].ones |= (unsigned)(input->shape[d] == 1) << d;
+            for (int d = 0; d < input->rank && d < TYPE_MAX_RANK; d++)
+                if (input->shape[d] == 1) bindings[i].ones |= 1u << d;
         }
         if (diags.count == 0) plan = frontend_instantiate(program, &r->arena, bindings, &diags);
     }

@@ -10,7 +10,7 @@
 
 #include "runtime/runtime.h"
 
-enum { ORACLE_SETS = 3, ORACLE_OUTPUTS = 8, ORACLE_INPUTS = 8 };
+enum { ORACLE_SETS = 3, ORACLE_OUTPUTS = 8, ORACLE_INPUTS = 10 };
 
 struct oracle {
     jit_context *context[ORACLE_SETS];

@@ -85,11 +85,25 @@ static void make_input(struct maker *m, const struct shape *shape) {
     define(m, (struct piece){name, input->type, *shape});
 }
 
+/* Scalars that stay weak: they take the type of what they meet. */
+static void make_weak_inputs(struct maker *m) {
+    struct gen *g = &m->g;
+    for (int wide = 0; wide < 2; wide++) {
+        struct oracle_input *input = &m->program->inputs[m->program->n_inputs++];
+        *input = (struct oracle_input){.name = {'k', (char)('0' + wide)}, .type = wide ? TY_F64 : TY_I64};
+        input->data = arena_alloc(g->arena, 8);
+        if (wide) memcpy(input->data, &(double){gen_below(g, 40) * 0.375 - 5}, 8);
+        else memcpy(input->data, &(int64_t){gen_below(g, 500) - 100}, 8);
+        add(m, wide ? "param k1 = 2.5" : "param k0 = 3");
+    }
+    g->weak_int = "k0", g->weak_float = "k1";
+}
+
 /* Shapes that broadcast with each other: one, its last dimension, a column of it, and an unrelated one. */
 static void make_shapes(struct maker *m) {
     struct gen *g = &m->g;
     static const int sizes[] = {1, 2, 3, 5, 7, 8, 16, 17, 31, 33, 64, 67, 100};
-    struct shape base = {1 + gen_below(g, 3), {0}};
+    struct shape base = {1 + gen_below(g, 4), {0}};
     int64_t room = gen_chance(g, 8) ? 40000 : 1500;
     for (int d = base.rank - 1; d >= 0; d--) {
         base.dim[d] = GEN_PICK(g, sizes);
@@ -122,6 +136,24 @@ static void assign(struct maker *m) {
     const char *name = fresh(m);
     add(m, gen_text(g, "%s = %s", name, made.text));
     define(m, (struct piece){name, made.type, made.shape});
+}
+
+/* x += …, which keeps type and shape. */
+static void update(struct maker *m) {
+    static const char *const float_ops[] = {"+=", "-=", "*=", "/="}, *const int_ops[] = {"+=", "-=", "*=", "//=", "%=", "&=", "<<="};
+    struct gen *g = &m->g;
+    const struct piece *v = &g->variables[gen_below(g, g->n_variables)];
+    if (v->text[0] != 'a' || v->type == TY_BOOL) return;
+    g->budget = 5;
+    struct piece made = gen_expr(g, v->type, &v->shape);
+    add(m, gen_text(g, "%s %s %s", v->text, dtype_is_float(v->type) ? GEN_PICK(g, float_ops) : GEN_PICK(g, int_ops), made.text));
+}
+
+static void check_condition(struct maker *m) {
+    struct gen *g = &m->g;
+    g->budget = 3;
+    const char *condition = gen_expr(g, TY_BOOL, &shape_scalar).text;
+    add(m, gen_text(g, gen_chance(g, 90) ? "assert %s or true, \"never\"" : "assert %s, \"perhaps\"", condition));
 }
 
 static void swap(struct maker *m) {
@@ -221,11 +253,14 @@ void random_program_make(struct arena *arena, uint64_t seed, struct random_progr
     make_shapes(&m);
     int inputs = 2 + gen_below(g, 4);
     for (int i = 0; i < inputs; i++) make_input(&m, some_shape(g));
+    if (gen_chance(g, 30)) make_weak_inputs(&m);
     int first = program->n_statements;
     for (int i = gen_below(g, 3); i > 0; i--) add(&m, gen_ufunc(g));
     for (int i = 1 + gen_below(g, 6); i > 0 && !is_full(&m); i--) {
-        switch (gen_below(g, 12)) {
+        switch (gen_below(g, 14)) {
         case 0: swap(&m); break;
+        case 12: update(&m); break;
+        case 13: check_condition(&m); break;
         case 1: branch(&m); break;
         case 2: loop(&m); break;
         case 3: function(&m); break;

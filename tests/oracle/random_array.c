@@ -152,6 +152,7 @@ static struct piece reduce(struct gen *g, const char *name, enum dtype operand, 
         struct shape left;
         const char *how = axes(g, &x.shape, &left);
         if (!shape_fits(&left, to)) continue;
+        if (strcmp(name, "dot") == 0 && x.shape.rank != 1) name = "norm";
         if (strcmp(name, "dot") == 0) return (struct piece){gen_text(g, "%s(dot(%s, %s%s))", dtype_name(type), x.text, x.text, how), type, left};
         return (struct piece){gen_text(g, "%s(%s(%s%s))", dtype_name(type), name, x.text, how), type, left};
     }

@@ -82,6 +82,13 @@ const char *gen_literal(struct gen *g, enum dtype type) {
 
 /* A weak operand: takes the other's type. */
 static const char *weak(struct gen *g, enum dtype type) {
+    bool is_float = dtype_is_float(type);
+    if (gen_chance(g, 15) && g->weak_int) return is_float && g->weak_float && gen_chance(g, 50) ? g->weak_float : g->weak_int;
+    if (gen_chance(g, 15) && !g->scalar && g->n_variables) {
+        const struct piece *v = &g->variables[gen_below(g, g->n_variables)];
+        if (v->shape.rank == 1) return gen_text(g, "len(%s)", v->text);
+        if (v->shape.rank > 1) return gen_text(g, "%s.shape[%d]", v->text, gen_below(g, v->shape.rank));
+    }
     const char *text = dtype_is_float(type) && gen_chance(g, 70) ? float_text(g, type) : gen_text(g, "%d", gen_below(g, 7));
     return text[0] == '-' ? gen_text(g, "(%s)", text) : text;
 }
@@ -148,6 +155,10 @@ static struct piece boolean(struct gen *g, const struct shape *to) {
         if (type == TY_BOOL) type = TY_I32;
         enum dtype other = dtype_is_int(type) && gen_chance(g, 30) ? GEN_PICK(g, ((enum dtype[]){TY_I64, TY_U64, TY_I8})) : type;
         a = gen_expr(g, type, to), b = gen_expr(g, other, to);
+        if (gen_chance(g, 20)) { /* a chain */
+            struct piece c = gen_expr(g, type, to), ab = joined("", type, &a, &b);
+            return joined(gen_text(g, "(%s %s %s %s %s)", a.text, GEN_PICK(g, ops), b.text, GEN_PICK(g, ops), c.text), TY_BOOL, &ab, &c);
+        }
         if (gen_chance(g, 30)) b = (struct piece){weak(g, type), type, shape_scalar};
         return joined(gen_text(g, "(%s %s %s)", a.text, GEN_PICK(g, ops), b.text), TY_BOOL, &a, &b);
     }

@@ -41,6 +41,7 @@ struct gen {
     int n_shapes;
     struct ufunc ufuncs[GEN_UFUNCS];
     int n_ufuncs;
+    const char *weak_int, *weak_float; /* params with defaults, or NULL */
     int names;
     int budget;  /* operations that the current statement may still have */
     bool scalar; /* inside a ufunc: no arrays */

@@ -113,7 +113,7 @@ static void write_loop(struct writer *w) {
     g->loops++;
     g->simple = true;
     if (gen_chance(g, 60)) {
-        const char *name = gen_text(g, "i%d", g->names++), *end = gen_text(g, "%d", 1 + gen_below(g, 6));
+        const char *name = gen_text(g, "j%d", g->names++), *end = gen_text(g, "%d", 1 + gen_below(g, 6));
         if (g->whole && gen_chance(g, 50)) end = gen_text(g, "min(len(%s), 6)", g->whole);
         else if (gen_chance(g, 30)) end = gen_text(g, "i64(%s) %% 5", scalar_expr(g, TY_I32, 2));
         write(w, gen_text(g, "for %s in 0:%s {", name, end));

@@ -12,7 +12,7 @@
 #include "oracle/random.h"
 #include "support/check.h"
 
-enum { PROGRAMS = 300, MOST_FAILURES = 5 };
+enum { PROGRAMS = 240, MOST_FAILURES = 5 };
 
 struct trial {
     struct mem mem;
