@@ -94,7 +94,7 @@ static void test_operations(void **state) {
             if (!exists((enum op)op, type)) continue;
             if (op == OP_select) types[0] = TY_BOOL;
             if (op == OP_ldexp) types[1] = TY_I32;
-            int n[3], total = 0;
+            int n[3] = {0}, total = 0;
             for (int a = 0; a < info->arity; a++) n[a] = maker_grid(types[a], grid[a], 64);
             for (int i = 0; i < n[0] && total < MOST - 70; i++)
                 for (int j = 0; j < (info->arity > 1 ? n[1] : 1) && total < MOST - 70; j++) {
