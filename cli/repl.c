@@ -8,7 +8,11 @@
 void repl_failed(struct repl *repl, const jit_error *error) {
     repl->failed = true;
     fflush(stdout);
-    if (error->line || strstr(error->message, ": error: ")) fprintf(stderr, "%s\n", error->message);
+    /* In a function that was defined by an earlier statement there is no place to point at. */
+    static const char nowhere[] = "<stdin>: error: ";
+    if (!error->line && repl->line && !strncmp(error->message, nowhere, sizeof nowhere - 1))
+        fprintf(stderr, "<stdin>:%d: error: %s\n", repl->line, error->message + sizeof nowhere - 1);
+    else if (error->line || strstr(error->message, ": error: ")) fprintf(stderr, "%s\n", error->message);
     else if (repl->line) fprintf(stderr, "<stdin>:%d: error: %s\n", repl->line, error->message);
     else fprintf(stderr, "error: %s\n", error->message);
     fflush(stderr);

@@ -1,7 +1,6 @@
 /* context.c: options, and what all functions of a context share. */
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "runtime/runtime.h"
 
@@ -22,6 +21,24 @@ void context_release(jit_context *context) {
 }
 
 void jit_context_free(jit_context *context) { context_release(context); }
+
+/* Bytes of the last-level cache that this thread's core shares: what the kernel says of one instance. sysconf adds up the
+ * instances of the whole processor on some machines, which is ten times what a core can use. */
+static int64_t last_level_cache(void) {
+    int64_t largest = 0;
+    for (int index = 0; index < 8; index++) {
+        char path[80], unit = 0;
+        long size = 0;
+        snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu0/cache/index%d/size", index);
+        FILE *file = fopen(path, "re");
+        if (!file) break;
+        int n = fscanf(file, "%ld%c", &size, &unit);
+        fclose(file);
+        int64_t bytes = n < 1 ? 0 : (int64_t)size << (n < 2 ? 0 : unit == 'K' ? 10 : unit == 'M' ? 20 : 0);
+        if (bytes > largest) largest = bytes;
+    }
+    return largest > 0 ? largest : DEFAULT_CACHE;
+}
 
 static bool check_options(const jit_options *options, jit_context *context, jit_error *error) {
     if (options->struct_size != 0 && options->struct_size != sizeof *options) {
@@ -98,8 +115,7 @@ jit_context *jit_context_create(const jit_options *given, jit_error *error) {
     context->mem.limit = options.max_memory;
     context->options = options;
     if (check_options(&options, context, error)) {
-        long cache = sysconf(_SC_LEVEL3_CACHE_SIZE);
-        context->last_level_cache = cache > 0 ? cache : DEFAULT_CACHE;
+        context->last_level_cache = last_level_cache();
         context->pool = pool_create(&context->mem, options.max_memory, DEFAULT_KEEP);
         if (!context->pool) error_set(error, JIT_MEMORY, "out of memory");
         else make_engine(context, options.isa, error);

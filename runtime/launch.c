@@ -10,6 +10,8 @@ enum {
     FLAG_NONTEMPORAL = 1,
     FLAG_SINGLE_ROW = 2,
     STACK_PARTIALS = 16384,     /* bytes of block states kept on the stack */
+    PROGRESS_SLICES = 100,
+    PROGRESS_NANOSECONDS = 200000000, /* estimated work from which the host hears of progress */
     PARALLEL_NANOSECONDS = 25000, /* work below this is done by the caller alone: a region costs 1 us warm, 20 us cold */
 };
 
@@ -37,6 +39,8 @@ struct launch {
     int64_t row, blocks;   /* LANES: the row being worked on and its number of blocks */
     char *partials;
     bool no_memory;        /* for partials */
+    bool host_cancelled;   /* the progress callback said so */
+    double nanoseconds;    /* estimated, on one thread */
 };
 
 static int64_t size_value(const struct run *run, const struct size *size) { return run->sizes[size->id]; }
@@ -249,7 +253,7 @@ static void work_blocks(void *argument, int64_t begin, int64_t end) {
  * failed position still runs: the first failure is the one to report. */
 static bool halted(struct launch *launch, int64_t position) {
     if (!__atomic_load_n(&launch->watch.stop, __ATOMIC_RELAXED)) return false;
-    return *launch->run->cancel || launch->no_memory || __atomic_load_n(&launch->watch.error_position, __ATOMIC_RELAXED) <= position;
+    return *launch->run->cancel || launch->host_cancelled || launch->no_memory || __atomic_load_n(&launch->watch.error_position, __ATOMIC_RELAXED) <= position;
 }
 
 static void row_with(struct launch *launch, int64_t row, char *partials) {
@@ -272,6 +276,17 @@ static void work_rows(void *argument, int64_t begin, int64_t end) {
     if (partials != stack) mem_free(&launch->run->context->mem, partials, bytes);
 }
 
+struct slice_job {
+    struct launch *launch;
+    void (*work)(void *argument, int64_t begin, int64_t end);
+    int64_t offset;
+};
+
+static void work_slice(void *argument, int64_t begin, int64_t end) {
+    struct slice_job *job = argument;
+    job->work(job->launch, job->offset + begin, job->offset + end);
+}
+
 /* A rough time in nanoseconds on one thread, to decide about threads. */
 static double estimate(const struct launch *launch) {
     const struct kernel_code *code = launch->code;
@@ -281,18 +296,39 @@ static double estimate(const struct launch *launch) {
     return count * each > moved ? count * each : moved;
 }
 
+/* threads_run over [0, count); work that takes long is cut into slices, after each of which the host hears how far it is. */
+static void run_sliced(struct launch *launch, int threads, int64_t count, int64_t grain,
+                       void (*work)(void *argument, int64_t begin, int64_t end)) {
+    const jit_options *options = &launch->run->context->options;
+    bool dynamic = launch->kernel->diverges;
+    if (!options->progress || launch->nanoseconds < PROGRESS_NANOSECONDS) {
+        threads_run(threads, count, grain, dynamic, work, launch);
+        return;
+    }
+    int64_t slice = count / PROGRESS_SLICES / grain * grain;
+    if (slice < grain * threads) slice = grain * threads;
+    struct slice_job job = {launch, work, 0};
+    for (int64_t done = 0; done < count && !halted(launch, 0); done += slice) {
+        job.offset = done;
+        threads_run(threads, count - done < slice ? count - done : slice, grain, dynamic, work_slice, &job);
+        double share = (double)(done + slice) / (double)count;
+        if (options->progress(options->host, share < 1 ? share : 1, launch->kernel->name)) launch->host_cancelled = true;
+        if (launch->host_cancelled) __atomic_store_n(&launch->watch.stop, 1, __ATOMIC_RELAXED);
+    }
+}
+
 static bool run_lanes(struct launch *launch, int threads) {
     const struct kernel_code *code = launch->code;
     launch->blocks = launch->reduced / code->block + (launch->reduced % code->block != 0);
     if (threads <= 1 || launch->positions >= 4 * (int64_t)threads) {
-        threads_run(threads, launch->positions, 1, launch->kernel->diverges, work_rows, launch);
+        run_sliced(launch, threads, launch->positions, 1, work_rows);
         return true;
     }
     size_t bytes = (size_t)launch->blocks * code->state_bytes + 8;
     launch->partials = mem_alloc(&launch->run->context->mem, bytes);
     if (!launch->partials) return false;
     for (launch->row = 0; launch->row < launch->positions && !halted(launch, launch->row * launch->reduced); launch->row++) {
-        threads_run(threads, launch->blocks, 8, launch->kernel->diverges, work_blocks, launch);
+        run_sliced(launch, threads, launch->blocks, 8, work_blocks);
         if (!launch->watch.stop) code->finish(&launch->call, launch->row, launch->blocks, launch->partials);
     }
     mem_free(&launch->run->context->mem, launch->partials, bytes);
@@ -302,11 +338,11 @@ static bool run_lanes(struct launch *launch, int threads) {
 static bool execute(struct launch *launch) {
     const struct kernel_code *code = launch->code;
     int threads = launch->run->threads;
-    if (threads > 1 && estimate(launch) < PARALLEL_NANOSECONDS) threads = 1;
+    launch->nanoseconds = estimate(launch);
+    if (launch->nanoseconds < PARALLEL_NANOSECONDS) threads = 1;
     if (launch->kernel->kind == KERNEL_LANES) return run_lanes(launch, threads);
     int64_t grain = code->block > 0 ? code->block : code->vector_width;
-    if (threads <= 1) code->range(&launch->call, 0, launch->positions);
-    else threads_run(threads, launch->positions, grain, launch->kernel->diverges, work_range, launch);
+    run_sliced(launch, threads, launch->positions, grain, work_range);
     return true;
 }
 
@@ -361,7 +397,7 @@ static bool report(struct launch *launch) {
                                name ? "`" : "", (long long)watch->error_size, at);
         return false;
     }
-    if (*run->cancel) {
+    if (*run->cancel || launch->host_cancelled) {
         run->status = error_set(run->error, JIT_CANCELLED, "cancelled");
         return false;
     }

@@ -107,17 +107,20 @@ static void read_function(struct composer *c, const struct ast_program *ast, con
     read_exprs(c, ast, function->first_id, function->end_id, &local);
 }
 
-/* A function of the session brings in what its body mentions. */
 static void read_name(struct composer *c, const char *name) {
-    if (set_has(&c->reads, name)) return;
-    const struct session_item *item = session_find(c->table, name);
-    if (!item) return;
-    set_add(c->arena, &c->reads, name);
-    if (!item->text) return;
-    struct diag_list ignored; /* it was understood when it was defined */
-    diag_init(&ignored, c->arena, "", item->text, strlen(item->text));
-    const struct ast_program *ast = parser_parse(c->arena, item->text, strlen(item->text), NULL, &ignored);
-    for (int i = 0; i < ast->n_functions; i++) read_function(c, ast, ast->functions[i]);
+    if (session_find(c->table, name)) set_add(c->arena, &c->reads, name);
+}
+
+/* A function of the session brings in what its body mentions, and so on. A list, no recursion: chains may be long. */
+static void read_through_functions(struct composer *c) {
+    for (int i = 0; i < c->reads.count; i++) {
+        const struct session_item *item = session_find(c->table, c->reads.items[i]);
+        if (!item->text) continue;
+        struct diag_list ignored; /* it was understood when it was defined */
+        diag_init(&ignored, c->arena, "", item->text, strlen(item->text));
+        const struct ast_program *ast = parser_parse(c->arena, item->text, strlen(item->text), NULL, &ignored);
+        for (int k = 0; k < ast->n_functions; k++) read_function(c, ast, ast->functions[k]);
+    }
 }
 
 static void read_block(struct composer *c, const struct ast_block *block);
@@ -362,6 +365,7 @@ struct session_unit *session_unit(struct arena *arena, const struct ast_program 
 
     if (stmt) read_stmt(&c, stmt);
     for (int i = 0; i < ast->n_functions; i++) read_function(&c, ast, ast->functions[i]);
+    read_through_functions(&c);
     if (stmt) assigned_stmt(arena, stmt, &c.assigned);
     unit->gives_values = stmt && (stmt->kind == AST_EXPR || stmt->kind == AST_RETURN);
 
@@ -418,6 +422,7 @@ struct session_unit *session_whole(struct arena *arena, const struct ast_program
         const struct ast_stmt *stmt = ast->body.items[i];
         struct name_set assigned = {0};
         read_stmt(&c, stmt);
+        read_through_functions(&c);
         assigned_stmt(arena, stmt, &assigned);
         for (int k = 0; k < assigned.count; k++)
             if (surely_assigned(stmt, assigned.items[k]) && !set_has(&c.reads, assigned.items[k]))

@@ -1,6 +1,7 @@
 /* The public API of weft/jit.h: binding, layouts, overlap, allocation, errors, cancellation, formulas, shapes. */
 #include <math.h>
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -235,6 +236,42 @@ static void test_cancel(void **state) {
     }
 }
 
+struct heard {
+    int calls;
+    double last;
+    bool backwards;
+    int stop_after;
+};
+
+static int hear(void *host, double share, const char *what) {
+    struct heard *heard = host;
+    (void)what;
+    heard->calls++;
+    if (share < heard->last) heard->backwards = true;
+    heard->last = share;
+    return heard->stop_after && heard->calls >= heard->stop_after;
+}
+
+/* Long work reports how far it is, and can be stopped from there. */
+static void test_progress(void **state) {
+    (void)state;
+    struct heard heard = {0};
+    jit_context *own = jit_context_new(&(jit_options){.progress = hear, .host = &heard});
+    jit_error error = {0};
+    jit_function *f = jit_compile(own, "param n: i64\nufunc f(x) { s = 0.0; for i in 0:300 { s += sin(x + i) }\nreturn s }\nf(arange(n) * 1.0)", &error);
+    if (!f) fail_msg("%s", error.message);
+    int64_t n = 400000;
+    DLManagedTensor *out[1];
+    assert_int_equal(jit_call_alloc(f, (const DLTensor *[]){jit_scalar_i64(&n)}, 1, out, 1, NULL, &error), JIT_OK);
+    assert_true(heard.calls > 10 && heard.last == 1 && !heard.backwards);
+    out[0]->deleter(out[0]);
+    heard = (struct heard){.stop_after = 3};
+    assert_int_equal(jit_call_alloc(f, (const DLTensor *[]){jit_scalar_i64(&n)}, 1, out, 1, NULL, &error), JIT_CANCELLED);
+    assert_int_equal(heard.calls, 3);
+    jit_function_free(f);
+    jit_context_free(own);
+}
+
 static void test_shapes(void **state) {
     (void)state;
     jit_function *f = compile("y = x[1:, ::2]; return y, sum(y, axis=0), zeros(i64(sum(x)))");
@@ -407,7 +444,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_elementwise), cmocka_unit_test(test_strides), cmocka_unit_test(test_overlap),
         cmocka_unit_test(test_alloc),       cmocka_unit_test(test_defaults), cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_cancel),      cmocka_unit_test(test_shapes),   cmocka_unit_test(test_formula),
+        cmocka_unit_test(test_cancel), cmocka_unit_test(test_progress),     cmocka_unit_test(test_shapes),   cmocka_unit_test(test_formula),
         cmocka_unit_test(test_hostile),     cmocka_unit_test(test_long),     cmocka_unit_test(test_limits),
         cmocka_unit_test(test_fork),     cmocka_unit_test(test_scalar_function),
     };
