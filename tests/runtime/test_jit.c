@@ -260,7 +260,7 @@ static void test_progress(void **state) {
     jit_error error = {0};
     jit_function *f = jit_compile(own, "param n: i64\nufunc f(x) { s = 0.0; for i in 0:300 { s += sin(x + i) }\nreturn s }\nf(arange(n) * 1.0)", &error);
     if (!f) fail_msg("%s", error.message);
-    int64_t n = 400000;
+    int64_t n = 3000000;
     DLManagedTensor *out[1];
     assert_int_equal(jit_call_alloc(f, (const DLTensor *[]){jit_scalar_i64(&n)}, 1, out, 1, NULL, &error), JIT_OK);
     assert_true(heard.calls > 10 && heard.last == 1 && !heard.backwards);
