@@ -16,7 +16,8 @@ bool bind_add(struct bindings *bindings, const char *text) {
     struct binding *items = realloc(bindings->items, (size_t)(bindings->count + 1) * sizeof *items);
     if (!items) host_alloc((size_t)-1); /* says so and ends */
     bindings->items = items;
-    items[bindings->count++] = (struct binding){.name = host_strndup(text, (size_t)(equals - text)), .value = equals + 1};
+    items[bindings->count++] =
+        (struct binding){.name = host_strndup(text, (size_t)(equals - text)), .value = equals + 1};
     return true;
 }
 
@@ -48,7 +49,8 @@ static struct scalar parse_scalar(const char *text) {
         return s;
     }
     if (!strcmp(digits, "nan") || !strcmp(digits, "inf") ||
-        (*digits && strspn(digits, "0123456789.eE+-") == strlen(digits) && (*digits == '.' || (*digits >= '0' && *digits <= '9')))) {
+        (*digits && strspn(digits, "0123456789.eE+-") == strlen(digits) &&
+         (*digits == '.' || (*digits >= '0' && *digits <= '9')))) {
         char *end;
         s.real = strtod(text, &end);
         if (!*end) s.kind = SCALAR_FLOAT;
@@ -121,15 +123,19 @@ static const DLTensor *bind_one(const jit_function *function, int input, struct 
 }
 
 /* Fills in what the user gave. */
-static bool bind_given(const jit_function *function, struct bindings *bindings, const char **names, const DLTensor **in) {
+static bool bind_given(const jit_function *function, struct bindings *bindings, const char **names,
+                       const DLTensor **in) {
     for (int b = 0; b < bindings->count; b++) {
         const char *name = bindings->items[b].name;
         int i = jit_input_index(function, name);
         if (i < 0) {
             const char *near = args_suggest(name, names);
-            if (near) host_error("the program has no input `%s`: did you mean `%s`?", name, near);
-            else if (!names[0]) host_error("the program has no input `%s`: it has none", name);
-            else host_error("the program has no input `%s`: its first is `%s`", name, names[0]);
+            if (near)
+                host_error("the program has no input `%s`: did you mean `%s`?", name, near);
+            else if (!names[0])
+                host_error("the program has no input `%s`: it has none", name);
+            else
+                host_error("the program has no input `%s`: its first is `%s`", name, names[0]);
             return false;
         }
         if (in[i]) {
@@ -151,9 +157,12 @@ static bool check_missing(const jit_function *function, const DLTensor **in, con
         char wanted[64];
         jit_input_type(function, i, &type, &rank);
         describe(type, rank, wanted, sizeof wanted);
-        if (rank > 0) host_error("input `%s` (%s) has no value: add %s%s=FILE.npy", name, wanted, how, name);
-        else if (rank == 0) host_error("input `%s` (%s) has no value: add %s%s=NUMBER", name, wanted, how, name);
-        else host_error("input `%s` has no value: add %s%s=FILE.npy or %s%s=3.5", name, how, name, how, name);
+        if (rank > 0)
+            host_error("input `%s` (%s) has no value: add %s%s=FILE.npy", name, wanted, how, name);
+        else if (rank == 0)
+            host_error("input `%s` (%s) has no value: add %s%s=NUMBER", name, wanted, how, name);
+        else
+            host_error("input `%s` has no value: add %s%s=FILE.npy or %s%s=3.5", name, how, name, how, name);
         return false;
     }
     return true;

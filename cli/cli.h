@@ -20,7 +20,8 @@ int cmd_emit(int argc, char **argv);
 int cmd_info(int argc, char **argv);
 int cmd_repl(int argc, char **argv);
 
-/* --- args.c: options -------------------------------------------------------------------------------------------------- */
+/* --- args.c: options
+ * -------------------------------------------------------------------------------------------------- */
 
 struct args_option {
     int id;            /* > 0 */
@@ -32,11 +33,11 @@ struct args_option {
 enum { ARGS_END = 0, ARGS_POSITIONAL = -1, ARGS_WRONG = -2 };
 
 struct args {
-    const char *command; /* for messages: "run" */
+    const char *command;               /* for messages: "run" */
     const struct args_option *options; /* ends in id 0 */
     int argc, at;
     char **argv;
-    bool expressions; /* `-x*2` is a positional argument: an option is one of `options`, or begins with `--` */
+    bool expressions;     /* `-x*2` is a positional argument: an option is one of `options`, or begins with `--` */
     bool only_positional; /* `--` was seen */
 };
 
@@ -50,7 +51,8 @@ int args_usage(const char *command, const char *format, ...) __attribute__((form
 /* The candidate that `word` was probably meant to be, or NULL. Candidates end in NULL. */
 const char *args_suggest(const char *word, const char *const *candidates);
 
-/* --- host.c: settings, the context and its callbacks -------------------------------------------------------------------- */
+/* --- host.c: settings, the context and its callbacks
+ * -------------------------------------------------------------------- */
 
 /* Options that several commands have; ids below SETTING_END. */
 enum setting {
@@ -65,7 +67,9 @@ enum setting {
 #define SETTING_OPTIONS                                                                                                \
     {SETTING_THREADS, "--threads", "a number of threads", 'j'}, {SETTING_DEVICE, "--device", "cpu|cuda", 0},           \
         {SETTING_FP, "--fp", "strict|contract|fast", 0}, {SETTING_ULP, "--ulp", "1|4", 0},                             \
-        {SETTING_ISA, "--isa", "avx512|avx2|sse2", 0}, {SETTING_HELP, "--help", NULL, 'h'}
+        {SETTING_ISA, "--isa", "avx512|avx2|sse2", 0}, {                                                               \
+        SETTING_HELP, "--help", NULL, 'h'                                                                              \
+    }
 
 struct settings {
     jit_options options;
@@ -101,14 +105,16 @@ char *host_strndup(const char *text, size_t length);
 /* A whole file, NUL-terminated; NULL after a message. */
 char *host_read(const char *path, size_t *length);
 
-/* --- interrupt.c: Ctrl-C ------------------------------------------------------------------------------------------------- */
+/* --- interrupt.c: Ctrl-C
+ * ------------------------------------------------------------------------------------------------- */
 
 /* Nonzero after Ctrl-C; the cancel flag of whatever runs. */
 extern volatile int interrupt_flag;
 /* From now on Ctrl-C sets the flag; a second one, while the flag is still set, ends the program if `twice_ends`. */
 void interrupt_catch(bool twice_ends);
 
-/* --- progress.c ---------------------------------------------------------------------------------------------------------- */
+/* --- progress.c
+ * ---------------------------------------------------------------------------------------------------------- */
 
 /* Starts a stretch of work: a bar appears once it has taken half a second. */
 void progress_begin(struct host *host);
@@ -117,7 +123,8 @@ int progress_step(void *host, double share, const char *what);
 /* Removes the bar. Called before anything else is written to the terminal, and at the end. */
 void progress_clear(struct host *host);
 
-/* --- bind.c: inputs from the command line --------------------------------------------------------------------------------- */
+/* --- bind.c: inputs from the command line
+ * --------------------------------------------------------------------------------- */
 
 struct binding {
     char *name;
@@ -136,11 +143,13 @@ bool bind_add(struct bindings *bindings, const char *text);
 
 /* One tensor an input of `function`: NULL where a default is taken. Scalars: 3 is i64, 3.5 f64, true bool, unless the
  * program declares the input's type; anything that is no number is the name of a .npy file. NULL after a message;
- * `how` is what stands before an input's name: "--set " or "". The array is to be freed; the tensors belong to `bindings`. */
+ * `how` is what stands before an input's name: "--set " or "". The array is to be freed; the tensors belong to
+ * `bindings`. */
 const DLTensor **bind_inputs(const jit_function *function, struct bindings *bindings, const char *how);
 void bind_free(struct bindings *bindings);
 
-/* --- profile.c ------------------------------------------------------------------------------------------------------------ */
+/* --- profile.c
+ * ------------------------------------------------------------------------------------------------------------ */
 
 /* The function's kernels, a row each, to stderr. */
 void profile_print(const jit_function *function);

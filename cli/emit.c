@@ -9,7 +9,8 @@ enum { OPTION_STAGE = SETTING_END, OPTION_EXPRESSION, OPTION_ARCH };
 static const char emit_usage[] =
     "usage: weft emit --stage=ast|ir|kernels|plan|llvm|asm (FILE | -e 'EXPR') [x:f64[n] ...] [--fp …] [--ulp 1|4]\n"
     "Shows a program at one stage of its compilation. Inputs whose types it does not declare are given as x:f64[n]\n"
-    "(k:f64 is a scalar; [n, m] or [:, :] has two dimensions). The stages cuda and ptx are not available in this version.\n";
+    "(k:f64 is a scalar; [n, m] or [:, :] has two dimensions). The stages cuda and ptx are not available in this "
+    "version.\n";
 
 /* Types from the command line. */
 struct signatures {
@@ -39,8 +40,10 @@ static bool known_stage(const char *stage) {
     for (int i = 0; stages[i]; i++)
         if (!strcmp(stage, stages[i])) return true;
     const char *near = args_suggest(stage, stages);
-    if (near) args_usage("emit", "unknown stage '%s': did you mean `%s`?", stage, near);
-    else args_usage("emit", "--stage: expected ast|ir|kernels|plan|llvm|asm|cuda|ptx, found '%s'", stage);
+    if (near)
+        args_usage("emit", "unknown stage '%s': did you mean `%s`?", stage, near);
+    else
+        args_usage("emit", "--stage: expected ast|ir|kernels|plan|llvm|asm|cuda|ptx, found '%s'", stage);
     return false;
 }
 
@@ -54,8 +57,10 @@ static int emit(struct settings *settings, const char *stage, const char *source
     char *text = NULL;
     jit_function *function = jit_compile_text(context, source, length, file, &error);
     if (function) text = jit_emit(function, stage, given->items, given->count, &error);
-    if (text) fputs(text, stdout);
-    else result = host_failed(&error);
+    if (text)
+        fputs(text, stdout);
+    else
+        result = host_failed(&error);
     jit_text_free(text);
     jit_function_free(function);
     jit_context_free(context);

@@ -40,15 +40,9 @@ bool settings_take(struct settings *settings, const char *command, int id, const
         settings->wants_cuda = value[1] == 'u';
         settings->options.device = "cpu";
         return true;
-    case SETTING_FP:
-        settings->options.fp = value;
-        return one_of(command, "--fp", value, fps);
-    case SETTING_ULP:
-        settings->options.ulp = value[0] == '1' ? 1 : 4;
-        return one_of(command, "--ulp", value, ulps);
-    case SETTING_ISA:
-        settings->options.isa = value;
-        return one_of(command, "--isa", value, isas);
+    case SETTING_FP: settings->options.fp = value; return one_of(command, "--fp", value, fps);
+    case SETTING_ULP: settings->options.ulp = value[0] == '1' ? 1 : 4; return one_of(command, "--ulp", value, ulps);
+    case SETTING_ISA: settings->options.isa = value; return one_of(command, "--isa", value, isas);
     }
     return true;
 }

@@ -11,7 +11,8 @@ static struct timespec first;
 
 /* Whoever sends the signal to a process and to its group sends it twice at once: that is one Ctrl-C. */
 static bool is_later(const struct timespec *now) {
-    return now->tv_sec - first.tv_sec > 1 || (now->tv_sec - first.tv_sec) * 1000 + (now->tv_nsec - first.tv_nsec) / 1000000 > 300;
+    return now->tv_sec - first.tv_sec > 1 ||
+           (now->tv_sec - first.tv_sec) * 1000 + (now->tv_nsec - first.tv_nsec) / 1000000 > 300;
 }
 
 static void on_interrupt(int number) {

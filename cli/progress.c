@@ -25,7 +25,8 @@ int progress_step(void *argument, double share, const char *what) {
     char bar[BAR_CELLS + 1];
     for (int i = 0; i < BAR_CELLS; i++) bar[i] = i < (int)(share * BAR_CELLS) ? '#' : '.';
     bar[BAR_CELLS] = 0;
-    fprintf(stderr, "\r[%s] %3d %%  %.1f s  %.30s\033[K", bar, (int)(share * 100), now - host->started, what ? what : "");
+    fprintf(stderr, "\r[%s] %3d %%  %.1f s  %.30s\033[K", bar, (int)(share * 100), now - host->started,
+            what ? what : "");
     fflush(stderr);
     return 0;
 }

@@ -12,9 +12,12 @@ void repl_failed(struct repl *repl, const jit_error *error) {
     static const char nowhere[] = "<stdin>: error: ";
     if (!error->line && repl->line && !strncmp(error->message, nowhere, sizeof nowhere - 1))
         fprintf(stderr, "<stdin>:%d: error: %s\n", repl->line, error->message + sizeof nowhere - 1);
-    else if (error->line || strstr(error->message, ": error: ")) fprintf(stderr, "%s\n", error->message);
-    else if (repl->line) fprintf(stderr, "<stdin>:%d: error: %s\n", repl->line, error->message);
-    else fprintf(stderr, "error: %s\n", error->message);
+    else if (error->line || strstr(error->message, ": error: "))
+        fprintf(stderr, "%s\n", error->message);
+    else if (repl->line)
+        fprintf(stderr, "<stdin>:%d: error: %s\n", repl->line, error->message);
+    else
+        fprintf(stderr, "error: %s\n", error->message);
     fflush(stderr);
 }
 
@@ -28,9 +31,12 @@ static char *at_its_line(const struct repl *repl, const char *text) {
 }
 
 static void show_time(const char *what, double seconds) {
-    if (seconds >= 1) printf("%s %.3f s", what, seconds);
-    else if (seconds >= 1e-3) printf("%s %.3f ms", what, seconds * 1e3);
-    else printf("%s %.1f us", what, seconds * 1e6);
+    if (seconds >= 1)
+        printf("%s %.3f s", what, seconds);
+    else if (seconds >= 1e-3)
+        printf("%s %.3f ms", what, seconds * 1e3);
+    else
+        printf("%s %.1f us", what, seconds * 1e6);
 }
 
 bool repl_statement(struct repl *repl, const char *text, bool timed) {
@@ -61,7 +67,8 @@ bool repl_statement(struct repl *repl, const char *text, bool timed) {
     return true;
 }
 
-/* --- reading --------------------------------------------------------------------------------------------------------------- */
+/* --- reading
+ * --------------------------------------------------------------------------------------------------------------- */
 
 struct reader {
     struct repl *repl;
@@ -101,36 +108,66 @@ static bool ends_in_brace(const char *text) {
     return n && text[n - 1] == '}';
 }
 
-static void append(char **text, const char *line) {
-    size_t length = *text ? strlen(*text) : 0, more = strlen(line);
-    char *wider = realloc(*text, length + more + 2);
-    if (!wider) host_alloc((size_t)-1); /* says so and ends */
-    if (length) wider[length++] = '\n';
-    memcpy(wider + length, line, more + 1);
-    *text = wider;
+/* The lines of one statement so far. */
+struct lines {
+    char *text; /* NULL: none yet */
+    size_t length, room, checked;
+    long depth; /* of brackets, roughly */
+};
+
+static void append(struct lines *lines, const char *line) {
+    size_t more = strlen(line);
+    if (lines->length + more + 2 > lines->room) {
+        lines->room = 2 * lines->room + more + 64;
+        char *wider = realloc(lines->text, lines->room);
+        if (!wider) host_alloc((size_t)-1); /* says so and ends */
+        lines->text = wider;
+    }
+    if (lines->length) lines->text[lines->length++] = '\n';
+    memcpy(lines->text + lines->length, line, more + 1);
+    lines->length += more;
+    for (bool quoted = false; *line && (quoted || *line != '#'); line++) {
+        if (quoted && *line == '\\' && line[1])
+            line++;
+        else if (*line == '"')
+            quoted = !quoted;
+        else if (!quoted && strchr("([{", *line))
+            lines->depth++;
+        else if (!quoted && strchr(")]}", *line))
+            lines->depth--;
+    }
 }
 
-/* A statement, or several lines of one; NULL at the end. An `else` below a closing brace belongs to it: on a terminal it must stand
- * beside the brace, or one would always have to wait for another line. */
+/* Asking the library takes time in proportion to the text: of a long one only where a bracket may have closed it, and
+ * now and then, as the count of brackets may be wrong in text that is. */
+static bool wants_more(struct lines *lines) {
+    enum { SHORT = 16384 };
+    if (lines->length > SHORT && lines->depth > 0 && lines->length < 2 * lines->checked) return true;
+    lines->checked = lines->length;
+    return jit_incomplete(lines->text);
+}
+
+/* A statement, or several lines of one; NULL at the end. An `else` below a closing brace belongs to it: on a terminal
+ * it must stand beside the brace, or one would always have to wait for another line. */
 static char *read_statement(struct reader *reader, bool *interrupted) {
-    char *text = NULL;
+    struct lines lines = {0};
     for (;;) {
-        char *line = read_line(reader, text != NULL, interrupted);
-        if (!line || *interrupted) {
-            free(*interrupted ? text : NULL);
-            if (!line) return text;
+        char *line = read_line(reader, lines.text != NULL, interrupted);
+        if (!line) return lines.text;
+        if (*interrupted) {
+            free(lines.text);
             free(line);
             return NULL;
         }
-        if (!text) reader->repl->line = reader->repl->terminal ? 0 : reader->number;
-        bool command = !text && line[strspn(line, " \t")] == ':';
-        append(&text, line);
+        if (!lines.text) reader->repl->line = reader->repl->terminal ? 0 : reader->number;
+        bool command = !lines.text && line[strspn(line, " \t")] == ':';
+        append(&lines, line);
         free(line);
-        if (command) return text;
-        if (jit_incomplete(text)) continue;
-        if (reader->repl->terminal || !ends_in_brace(text)) return text;
+        if (command) return lines.text;
+        if (wants_more(&lines)) continue;
+        if (reader->repl->terminal || !ends_in_brace(lines.text)) return lines.text;
         reader->ahead = read_line(reader, true, interrupted);
-        if (!reader->ahead || !begins_with_else(reader->ahead)) return text;
+        if (!reader->ahead || !begins_with_else(reader->ahead)) return lines.text;
     }
 }
 

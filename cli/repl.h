@@ -14,7 +14,7 @@ struct repl {
     struct host host;
     bool terminal;
     bool failed, quit;
-    int line;               /* number of the first line of what is being run; 0 on a terminal */
+    int line; /* number of the first line of what is being run; 0 on a terminal */
     struct line_editor *editor;
 };
 
@@ -35,8 +35,8 @@ const char *repl_command_name(int index);
 /* --- repl_line.c: the terminal --- */
 
 struct line_editor *line_open(struct repl *repl);
-/* A line without its end, to be freed; NULL at the end of the input. `interrupted`: Ctrl-C was pressed instead; then the
- * result is an empty line. */
+/* A line without its end, to be freed; NULL at the end of the input. `interrupted`: Ctrl-C was pressed instead; then
+ * the result is an empty line. */
 char *line_read(struct line_editor *editor, const char *prompt, bool *interrupted);
 void line_close(struct line_editor *editor);
 

@@ -21,7 +21,9 @@ static bool show_type(struct repl *repl, const char *text) {
     return true;
 }
 
-static bool show_time(struct repl *repl, const char *text) { return repl_statement(repl, text, true); }
+static bool show_time(struct repl *repl, const char *text) {
+    return repl_statement(repl, text, true);
+}
 
 static bool show_stage(struct repl *repl, const char *text, const char *stage) {
     jit_error error = {0};
@@ -34,12 +36,24 @@ static bool show_stage(struct repl *repl, const char *text, const char *stage) {
     jit_text_free(shown);
     return true;
 }
-static bool show_ast(struct repl *repl, const char *text) { return show_stage(repl, text, "ast"); }
-static bool show_ir(struct repl *repl, const char *text) { return show_stage(repl, text, "ir"); }
-static bool show_kernels(struct repl *repl, const char *text) { return show_stage(repl, text, "kernels"); }
-static bool show_plan(struct repl *repl, const char *text) { return show_stage(repl, text, "plan"); }
-static bool show_llvm(struct repl *repl, const char *text) { return show_stage(repl, text, "llvm"); }
-static bool show_asm(struct repl *repl, const char *text) { return show_stage(repl, text, "asm"); }
+static bool show_ast(struct repl *repl, const char *text) {
+    return show_stage(repl, text, "ast");
+}
+static bool show_ir(struct repl *repl, const char *text) {
+    return show_stage(repl, text, "ir");
+}
+static bool show_kernels(struct repl *repl, const char *text) {
+    return show_stage(repl, text, "kernels");
+}
+static bool show_plan(struct repl *repl, const char *text) {
+    return show_stage(repl, text, "plan");
+}
+static bool show_llvm(struct repl *repl, const char *text) {
+    return show_stage(repl, text, "llvm");
+}
+static bool show_asm(struct repl *repl, const char *text) {
+    return show_stage(repl, text, "asm");
+}
 
 static bool show_vars(struct repl *repl, const char *text) {
     (void)text;
@@ -88,7 +102,9 @@ static const struct repl_command commands[] = {
 };
 enum { N_COMMANDS = sizeof commands / sizeof *commands };
 
-const char *repl_command_name(int index) { return index < N_COMMANDS ? commands[index].name : NULL; }
+const char *repl_command_name(int index) {
+    return index < N_COMMANDS ? commands[index].name : NULL;
+}
 
 static bool help_name(const char *word) {
     const char *doc, *name;
@@ -117,8 +133,10 @@ static bool help(struct repl *repl, const char *text) {
         const char *near = args_suggest(word, names);
         fflush(stdout);
         if (repl->line) fprintf(stderr, "<stdin>:%d: ", repl->line);
-        if (near) fprintf(stderr, "error: nothing is known of `%s`: did you mean `%s`?\n", word, near);
-        else fprintf(stderr, "error: nothing is known of `%s`\n", word);
+        if (near)
+            fprintf(stderr, "error: nothing is known of `%s`: did you mean `%s`?\n", word, near);
+        else
+            fprintf(stderr, "error: nothing is known of `%s`\n", word);
         return false;
     }
     puts("Type an expression to see its value, or a statement: x = linspace(0, 1, 5). Blocks go over several lines.");
@@ -163,7 +181,9 @@ bool repl_command(struct repl *repl, const char *line) {
     const char *near = args_suggest(word, names);
     fflush(stdout);
     if (repl->line) fprintf(stderr, "<stdin>:%d: ", repl->line);
-    if (near) fprintf(stderr, "error: unknown command %s: did you mean `%s`?\n", word, near);
-    else fprintf(stderr, "error: unknown command %s; :help lists them\n", word);
+    if (near)
+        fprintf(stderr, "error: unknown command %s: did you mean `%s`?\n", word, near);
+    else
+        fprintf(stderr, "error: unknown command %s; :help lists them\n", word);
     return false;
 }

@@ -23,7 +23,8 @@ struct line_editor {
     struct repl *repl;
 };
 
-/* --- history --------------------------------------------------------------------------------------------------------------- */
+/* --- history
+ * --------------------------------------------------------------------------------------------------------------- */
 
 /* Makes the folders on the way to a file. */
 static bool make_folders(char *path) {
@@ -56,7 +57,8 @@ static void remember(struct line_editor *editor, const char *line) {
     if (editor->history_file) history(editor->history, &event, H_SAVE, editor->history_file);
 }
 
-/* --- completion -------------------------------------------------------------------------------------------------------------- */
+/* --- completion
+ * -------------------------------------------------------------------------------------------------------------- */
 
 enum { MOST_MATCHES = 1024 };
 
@@ -81,7 +83,9 @@ static bool in_word(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
 }
 
-static int by_name(const void *a, const void *b) { return strcmp(*(const char *const *)a, *(const char *const *)b); }
+static int by_name(const void *a, const void *b) {
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
 
 static void list_matches(struct matches *m) {
     qsort(m->names, (size_t)m->count, sizeof *m->names, by_name);
@@ -133,8 +137,8 @@ static unsigned char complete(EditLine *edit, int key) {
     return CC_REDISPLAY;
 }
 
-/* libedit's own reading goes on after a signal, so that Ctrl-C would show only after the next key. 1: a character; 0: the end;
- * -1: interrupted. */
+/* libedit's own reading goes on after a signal, so that Ctrl-C would show only after the next key. 1: a character; 0:
+ * the end; -1: interrupted. */
 static int next_character(EditLine *edit, wchar_t *character) {
     (void)edit;
     sigset_t interrupt, before;
@@ -160,7 +164,9 @@ static int next_character(EditLine *edit, wchar_t *character) {
     }
 }
 
-/* --- lines --------------------------------------------------------------------------------------------------------------------- */
+/* --- lines
+ * ---------------------------------------------------------------------------------------------------------------------
+ */
 
 static char *prompt_text(EditLine *edit) {
     struct line_editor *editor;

@@ -31,8 +31,7 @@ static const char eval_usage[] =
 /* Everything after the compile: calls, shows or saves. */
 static int finish_call(struct job *job, jit_function *function, const DLTensor **in) {
     int n_out = jit_output_count(function);
-    if (job->output && n_out != 1)
-        return host_error("-o needs a program with one output, this one has %d", n_out);
+    if (job->output && n_out != 1) return host_error("-o needs a program with one output, this one has %d", n_out);
     DLManagedTensor **out = host_alloc(((size_t)n_out + 1) * sizeof *out);
     jit_error error = {0};
     jit_call_options call = {.struct_size = sizeof call, .cancel = &interrupt_flag};
@@ -90,7 +89,9 @@ out:
 }
 
 /* --each runs one program over many files. */
-static int no_each(void) { return host_error("--each is not available in this version"); }
+static int no_each(void) {
+    return host_error("--each is not available in this version");
+}
 
 int cmd_run(int argc, char **argv) {
     static const struct args_option options[] = {SETTING_OPTIONS,
@@ -135,18 +136,18 @@ int cmd_run(int argc, char **argv) {
 }
 
 int cmd_eval(int argc, char **argv) {
-    static const struct args_option options[] = {SETTING_OPTIONS,
-                                                 {OPTION_OUTPUT, "--output", "FILE.npy", 'o'},
-                                                 {OPTION_PROFILE, "--profile", NULL, 0},
-                                                 {0}};
+    static const struct args_option options[] = {
+        SETTING_OPTIONS, {OPTION_OUTPUT, "--output", "FILE.npy", 'o'}, {OPTION_PROFILE, "--profile", NULL, 0}, {0}};
     static struct job job = {.show = true};
     const char *text = NULL, *value;
-    struct args args = {.command = "eval", .options = options, .argc = argc, .at = 1, .argv = argv, .expressions = true};
+    struct args args = {
+        .command = "eval", .options = options, .argc = argc, .at = 1, .argv = argv, .expressions = true};
     for (int id; (id = args_next(&args, &value)) != ARGS_END;) {
         switch (id) {
         case ARGS_WRONG: return EXIT_USAGE;
         case ARGS_POSITIONAL:
-            if (!text) text = value;
+            if (!text)
+                text = value;
             else if (!bind_add(&job.bindings, value))
                 return args_usage("eval", "expected NAME=VALUE after the expression, found '%s'", value);
             break;

@@ -4,11 +4,18 @@
 #include "runtime/runtime.h"
 #include "runtime/tools_text.h"
 
-/* --- x:f64[n] --------------------------------------------------------------------------------------------------------- */
+/* --- x:f64[n]
+ * --------------------------------------------------------------------------------------------------------- */
 
-static bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
-static bool is_digit(char c) { return c >= '0' && c <= '9'; }
-static const char *skip_blanks(const char *at) { return at + strspn(at, " \t"); }
+static bool is_letter(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+}
+static bool is_digit(char c) {
+    return c >= '0' && c <= '9';
+}
+static const char *skip_blanks(const char *at) {
+    return at + strspn(at, " \t");
+}
 
 /* Past a name, or NULL. */
 static const char *skip_name(const char *at) {
@@ -21,9 +28,12 @@ static const char *skip_name(const char *at) {
 static const char *skip_dimensions(const char *at, int *rank) {
     for (at++;; at++) {
         at = skip_blanks(at);
-        if (*at == ':') at++;
-        else if (is_digit(*at)) at += strspn(at, "0123456789");
-        else if (!(at = skip_name(at))) return NULL;
+        if (*at == ':')
+            at++;
+        else if (is_digit(*at))
+            at += strspn(at, "0123456789");
+        else if (!(at = skip_name(at)))
+            return NULL;
         ++*rank;
         at = skip_blanks(at);
         if (*at == ']') return at + 1;
@@ -42,7 +52,8 @@ jit_status jit_parse_signature(const char *text, jit_signature *signature, char 
     if (type_end - type < ROOM) memcpy(type_name, type, (size_t)(type_end - type));
     enum dtype dtype = dtype_from_name(type_name);
     if (dtype == TY_NONE)
-        return error_set(error, JIT_TYPE, "'%s': unknown type '%s', expected bool, i8 ... i64, u8 ... u64, f32 or f64", text, type_name);
+        return error_set(error, JIT_TYPE, "'%s': unknown type '%s', expected bool, i8 ... i64, u8 ... u64, f32 or f64",
+                         text, type_name);
     if (dtype == TY_F16) return error_set(error, JIT_UNSUPPORTED, "'%s': f16 is not available in this version", text);
     int rank = 0;
     at = skip_blanks(type_end);
@@ -58,7 +69,8 @@ wrong:
     return error_set(error, JIT_SYNTAX, "expected an input's type such as x:f64[n] or k:f32, found '%s'", text);
 }
 
-/* --- the plan for a signature ------------------------------------------------------------------------------------------- */
+/* --- the plan for a signature
+ * ------------------------------------------------------------------------------------------- */
 
 /* Types of all inputs: as given, else as declared. False with an error. */
 static bool bind_signature(const jit_function *function, const jit_signature *signature, int n,
@@ -79,7 +91,8 @@ static bool bind_signature(const jit_function *function, const jit_signature *si
         } else if (input->typed) {
             bindings[i] = (struct frontend_binding){.type = input->type, .rank = input->rank};
         } else {
-            error_set(error, JIT_ARGUMENT, "the type of input `%s` is not known: give it, as in %s:f64[n]", input->name, input->name);
+            error_set(error, JIT_ARGUMENT, "the type of input `%s` is not known: give it, as in %s:f64[n]", input->name,
+                      input->name);
             return false;
         }
     }
@@ -91,15 +104,28 @@ static struct plan_entry *entry_for(jit_function *function, const jit_signature 
     size_t bytes = sizeof(struct frontend_binding) * (size_t)(function->program->n_inputs + 1);
     struct frontend_binding *bindings = mem_zalloc(mem, 1, bytes);
     struct plan_entry *entry = NULL;
-    if (!bindings) error_set(error, JIT_MEMORY, "out of memory");
-    else if (bind_signature(function, signature, n, bindings, error)) entry = entry_get(function, bindings, error);
+    if (!bindings)
+        error_set(error, JIT_MEMORY, "out of memory");
+    else if (bind_signature(function, signature, n, bindings, error))
+        entry = entry_get(function, bindings, error);
     mem_free(mem, bindings, bytes);
     return entry;
 }
 
-/* --- printing ------------------------------------------------------------------------------------------------------------- */
+/* --- printing
+ * ------------------------------------------------------------------------------------------------------------- */
 
-enum stage { STAGE_AST, STAGE_IR, STAGE_KERNELS, STAGE_PLAN, STAGE_LLVM, STAGE_ASM, STAGE_CUDA, STAGE_PTX, STAGE_COUNT };
+enum stage {
+    STAGE_AST,
+    STAGE_IR,
+    STAGE_KERNELS,
+    STAGE_PLAN,
+    STAGE_LLVM,
+    STAGE_ASM,
+    STAGE_CUDA,
+    STAGE_PTX,
+    STAGE_COUNT
+};
 static const char *const stage_names[] = {"ast", "ir", "kernels", "plan", "llvm", "asm", "cuda", "ptx"};
 
 struct emit_job {
@@ -125,7 +151,8 @@ static bool write_code(struct emit_job *job, struct strbuf *out) {
             enum access_class *access = ARENA_ARRAY(out->arena, enum access_class, kernel->n_operands + 1);
             strbuf_printf(out, "%s %s:", comment, kernel->name);
             for (int k = 0; k < kernel->n_operands; k++) {
-                static const char *const names[] = {[ACCESS_UNIFORM] = "uniform", [ACCESS_UNIT] = "unit", [ACCESS_STRIDED] = "strided"};
+                static const char *const names[] = {
+                    [ACCESS_UNIFORM] = "uniform", [ACCESS_UNIT] = "unit", [ACCESS_STRIDED] = "strided"};
                 access[k] = (enum access_class)v->key[k];
                 strbuf_printf(out, " %s", names[access[k]]);
             }
@@ -156,7 +183,8 @@ static bool write_stage(void *argument, struct strbuf *out) {
     }
 }
 
-char *jit_emit(jit_function *function, const char *stage, const jit_signature *signature, int n_signature, jit_error *error) {
+char *jit_emit(jit_function *function, const char *stage, const jit_signature *signature, int n_signature,
+               jit_error *error) {
     if (!function || !stage || (n_signature > 0 && !signature)) {
         error_set(error, JIT_ARGUMENT, "a pointer is NULL");
         return NULL;

@@ -2,11 +2,12 @@
 #include "runtime/npy.h"
 #include "runtime/runtime.h"
 
-/* A tensor over a file's mapping, or over the copy that was made of it. Needs no context: it may outlive all of them. */
+/* A tensor over a file's mapping, or over the copy that was made of it. Needs no context: it may outlive all of them.
+ */
 struct file_tensor {
     DLManagedTensor managed;
     struct npy_array array;
-    struct mem mem; /* of `array` */
+    struct mem mem;                 /* of `array` */
     int64_t strides[TYPE_MAX_RANK]; /* elements */
 };
 
@@ -23,7 +24,8 @@ static void file_delete(DLManagedTensor *managed) {
 }
 
 jit_status jit_load(const char *path, DLManagedTensor **out, jit_error *error) {
-    if (!path || !out) return error_set(error, JIT_ARGUMENT, "%s is NULL", path ? "the place for the result" : "the path");
+    if (!path || !out)
+        return error_set(error, JIT_ARGUMENT, "%s is NULL", path ? "the place for the result" : "the path");
     *out = NULL;
     struct mem heap = {0};
     struct file_tensor *file = mem_zalloc(&heap, 1, sizeof *file);
@@ -55,12 +57,14 @@ jit_status jit_save(const char *path, const DLTensor *value, jit_error *error) {
     enum dtype type = tensor_dtype(value);
     if (type == TY_NONE || type == TY_F16 || value->ndim < 0 || value->ndim > TYPE_MAX_RANK ||
         value->device.device_type != kDLCPU)
-        return error_set(error, JIT_ARGUMENT, "cannot write '%.400s': the tensor is none that Weft computes with", path);
+        return error_set(error, JIT_ARGUMENT, "cannot write '%.400s': the tensor is none that Weft computes with",
+                         path);
     struct mem heap = {0};
     struct npy_error why;
     int64_t strides[TYPE_MAX_RANK];
     tensor_strides(value, strides);
-    if (npy_write(path, &heap, type, value->ndim, value->shape, strides, (const char *)value->data + value->byte_offset, &why))
+    if (npy_write(path, &heap, type, value->ndim, value->shape, strides, (const char *)value->data + value->byte_offset,
+                  &why))
         return JIT_OK;
     return error_set(error, (jit_status)why.code, "%s", why.text);
 }

@@ -57,7 +57,9 @@ static bool usable(const DLTensor *tensor) {
            tensor_dtype(tensor) != TY_NONE;
 }
 
-char *jit_format(const DLTensor *value) { return usable(value) ? tools_text_write(write_value, (void *)value) : NULL; }
+char *jit_format(const DLTensor *value) {
+    return usable(value) ? tools_text_write(write_value, (void *)value) : NULL;
+}
 
 static bool write_type(void *argument, struct strbuf *out) {
     const DLTensor *tensor = argument;
@@ -67,4 +69,6 @@ static bool write_type(void *argument, struct strbuf *out) {
     return true;
 }
 
-char *jit_format_type(const DLTensor *value) { return usable(value) ? tools_text_write(write_type, (void *)value) : NULL; }
+char *jit_format_type(const DLTensor *value) {
+    return usable(value) ? tools_text_write(write_type, (void *)value) : NULL;
+}

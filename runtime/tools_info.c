@@ -19,4 +19,6 @@ static bool write_info(void *argument, struct strbuf *out) {
     return true;
 }
 
-char *jit_info(jit_context *context) { return context ? tools_text_write(write_info, context) : NULL; }
+char *jit_info(jit_context *context) {
+    return context ? tools_text_write(write_info, context) : NULL;
+}

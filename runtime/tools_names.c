@@ -9,4 +9,6 @@ const char *jit_name(int index, const char **doc) {
     return index < 0 ? NULL : frontend_name(index, doc ? doc : &unused);
 }
 
-int jit_incomplete(const char *source) { return source && parser_wants_more(source, strlen(source)); }
+int jit_incomplete(const char *source) {
+    return source && parser_wants_more(source, strlen(source));
+}

@@ -17,7 +17,8 @@ int jit_profile_get(const jit_function *function, int index, jit_profile_row *ro
     if (!function || !row || index < 0) return 0;
     /* Plans are listed newest first; rows begin with the oldest. Kernels run in the order of their plan. */
     int plans = 0;
-    for (const struct plan_entry *e = atomic_load((_Atomic(struct plan_entry *) *)&function->entries); e; e = e->next) plans++;
+    for (const struct plan_entry *e = atomic_load((_Atomic(struct plan_entry *) *)&function->entries); e; e = e->next)
+        plans++;
     for (int number = plans - 1; number >= 0; number--) {
         const struct plan_entry *e = atomic_load((_Atomic(struct plan_entry *) *)&function->entries);
         for (int i = 0; i < number; i++) e = e->next;
@@ -27,7 +28,8 @@ int jit_profile_get(const jit_function *function, int index, jit_profile_row *ro
             if (!launches || index-- > 0) continue;
             row->kernel = e->plan->launches[i]->kernel->name;
             row->launches = launches;
-            row->seconds = 1e-9 * (double)atomic_load_explicit((_Atomic int64_t *)&state->nanoseconds, memory_order_relaxed);
+            row->seconds =
+                1e-9 * (double)atomic_load_explicit((_Atomic int64_t *)&state->nanoseconds, memory_order_relaxed);
             row->bytes = (double)atomic_load_explicit((_Atomic int64_t *)&state->bytes, memory_order_relaxed);
             return 1;
         }

@@ -11,7 +11,8 @@ struct jit_session {
     struct session_table table;
 };
 
-/* --- items and tables --------------------------------------------------------------------------------------------------- */
+/* --- items and tables
+ * --------------------------------------------------------------------------------------------------- */
 
 static void item_release(struct mem *mem, struct session_item *item) {
     if (!item || --item->references) return;
@@ -49,8 +50,8 @@ const struct session_item *session_find(const struct session_table *table, const
 }
 
 /* Gives the name a value (taken over, even after false) or a function's text. */
-static bool table_set(struct mem *mem, struct session_table *table, const char *name, DLManagedTensor *value, enum weakness weak,
-                      const char *text, size_t length) {
+static bool table_set(struct mem *mem, struct session_table *table, const char *name, DLManagedTensor *value,
+                      enum weakness weak, const char *text, size_t length) {
     struct session_item *item = mem_zalloc(mem, 1, sizeof *item);
     if (!item) {
         if (value) value->deleter(value);
@@ -70,7 +71,8 @@ static bool table_set(struct mem *mem, struct session_table *table, const char *
     }
     if (table->count == table->capacity) {
         int wider = table->capacity * 2 + 8;
-        struct session_item **items = mem_resize(mem, table->items, sizeof *items * (size_t)table->capacity, sizeof *items * (size_t)wider);
+        struct session_item **items =
+            mem_resize(mem, table->items, sizeof *items * (size_t)table->capacity, sizeof *items * (size_t)wider);
         if (!items) goto fail;
         table->items = items;
         table->capacity = wider;
@@ -88,7 +90,8 @@ fail:
     return false;
 }
 
-/* --- sessions ----------------------------------------------------------------------------------------------------------------- */
+/* --- sessions
+ * ----------------------------------------------------------------------------------------------------------------- */
 
 jit_session *jit_session_new(jit_context *context, jit_error *error) {
     if (!context) {
@@ -127,7 +130,8 @@ const char *jit_session_variable(jit_session *session, int index, const DLTensor
 static bool is_name(const char *name) {
     if (!((*name >= 'a' && *name <= 'z') || (*name >= 'A' && *name <= 'Z') || *name == '_')) return false;
     for (; *name; name++)
-        if (!((*name >= 'a' && *name <= 'z') || (*name >= 'A' && *name <= 'Z') || *name == '_' || (*name >= '0' && *name <= '9')))
+        if (!((*name >= 'a' && *name <= 'z') || (*name >= 'A' && *name <= 'Z') || *name == '_' ||
+              (*name >= '0' && *name <= '9')))
             return false;
     return true;
 }
@@ -138,7 +142,8 @@ jit_status jit_session_set(jit_session *session, const char *name, DLManagedTens
         return error_set(error, JIT_ARGUMENT, "a pointer is NULL");
     }
     enum dtype type = tensor_dtype(&value->dl_tensor);
-    bool usable = type != TY_NONE && type != TY_F16 && value->dl_tensor.ndim >= 0 && value->dl_tensor.ndim <= TYPE_MAX_RANK;
+    bool usable =
+        type != TY_NONE && type != TY_F16 && value->dl_tensor.ndim >= 0 && value->dl_tensor.ndim <= TYPE_MAX_RANK;
     if (!usable || !is_name(name)) {
         value->deleter(value);
         return usable ? error_set(error, JIT_NAME, "`%.80s` is not a name", name)
@@ -149,7 +154,9 @@ jit_status jit_session_set(jit_session *session, const char *name, DLManagedTens
     return JIT_OK;
 }
 
-/* --- running ------------------------------------------------------------------------------------------------------------------- */
+/* --- running
+ * -------------------------------------------------------------------------------------------------------------------
+ */
 
 struct session_job {
     jit_session *session;
@@ -190,7 +197,9 @@ static double seconds_now(void) {
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
 
-static jit_status out_of_memory(struct session_job *job) { return error_set(job->error, JIT_MEMORY, "out of memory"); }
+static jit_status out_of_memory(struct session_job *job) {
+    return error_set(job->error, JIT_MEMORY, "out of memory");
+}
 
 /* Inputs that a statement has: the session's variables by name; a param of the user's takes its default. */
 static jit_status bind_variables(struct session_job *job, const jit_function *function, const DLTensor **in) {
@@ -200,7 +209,8 @@ static jit_status bind_variables(struct session_job *job, const jit_function *fu
         const struct session_item *item = session_find(&job->table, name);
         if (!item || item->text) {
             const struct frontend_input *input = &function->program->inputs[i];
-            return error_at(job->error, function, JIT_NAME, input->span, "`%s` has no value: a session has no inputs, assign it first", name);
+            return error_at(job->error, function, JIT_NAME, input->span,
+                            "`%s` has no value: a session has no inputs, assign it first", name);
         }
         in[i] = &item->value->dl_tensor;
     }
@@ -208,12 +218,15 @@ static jit_status bind_variables(struct session_job *job, const jit_function *fu
 }
 
 /* Moves results to where they belong. Whatever it does not take is left in `out`. */
-static jit_status keep_results(struct session_job *job, DLManagedTensor **out, int n_out) {
+static jit_status keep_results(struct session_job *job, const jit_function *function, DLManagedTensor **out,
+                               int n_out) {
     const struct session_unit *unit = job->unit;
     jit_result *result = job->result;
     if (unit->gives_values) {
         int room = (int)(sizeof result->value / sizeof *result->value);
-        if (n_out > room) return error_set(job->error, JIT_LIMIT, "a statement of %d values; a session shows %d at most", n_out, room);
+        if (n_out > room)
+            return error_set(job->error, JIT_LIMIT, "a statement of %d values; a session shows %d at most", n_out,
+                             room);
         for (int i = 0; i < result->n_values; i++) /* of an earlier statement of this text */
             if (result->value[i]) result->value[i]->deleter(result->value[i]);
         result->n_values = n_out;
@@ -223,6 +236,10 @@ static jit_status keep_results(struct session_job *job, DLManagedTensor **out, i
         }
         return JIT_OK;
     }
+    if (unit->rebinds && n_out != unit->n_names)
+        return error_at(job->error, function, JIT_TYPE,
+                        (struct span){(uint32_t)unit->hidden + unit->stmt->span.offset, unit->stmt->span.length},
+                        "%d names are assigned, but there are %d values", unit->n_names, n_out);
     for (int i = 0; i < unit->n_names && i < n_out; i++) {
         DLManagedTensor *value = out[i];
         out[i] = NULL;
@@ -230,7 +247,8 @@ static jit_status keep_results(struct session_job *job, DLManagedTensor **out, i
         enum dtype type = tensor_dtype(&value->dl_tensor);
         enum weakness weak = value->dl_tensor.ndim ? STRONG : unit->weak[i];
         if (weak != STRONG) weak = type == TY_I64 ? WEAK_INT : type == TY_F64 ? WEAK_FLOAT : STRONG;
-        if (!table_set(&job->session->context->mem, &job->table, unit->names[i], value, weak, NULL, 0)) return out_of_memory(job);
+        if (!table_set(&job->session->context->mem, &job->table, unit->names[i], value, weak, NULL, 0))
+            return out_of_memory(job);
     }
     return JIT_OK;
 }
@@ -251,7 +269,7 @@ static jit_status run_unit(struct session_job *job) {
     if (status == JIT_OK && unit->stmt) {
         jit_call_options call = {.struct_size = sizeof call, .cancel = job->cancel};
         status = jit_call_alloc(function, in, n_in, out, n_out, &call, job->error);
-        if (status == JIT_OK) status = keep_results(job, out, n_out);
+        if (status == JIT_OK) status = keep_results(job, function, out, n_out);
     }
     for (int i = 0; out && i < n_out; i++)
         if (out[i]) out[i]->deleter(out[i]);
@@ -266,34 +284,41 @@ static jit_status run_unit(struct session_job *job) {
 static jit_status run_statements(struct session_job *job) {
     const struct ast_program *ast = job->ast;
     jit_status status = JIT_OK;
-    bool ends_in_definition = ast->body.count && ast->body.items[ast->body.count - 1]->kind == AST_FUNCTION;
     for (int i = 0; i < ast->body.count && status == JIT_OK; i++) {
         if (ast->body.items[i]->kind == AST_FUNCTION) continue;
         job->number = i;
         status = run_unit(job);
     }
-    if (status == JIT_OK && ends_in_definition) { /* no statement has looked at it yet */
+    if (status == JIT_OK && ast->n_functions) { /* those that no statement has needed were not looked at yet */
         job->number = -1;
         status = run_unit(job);
     }
     for (int i = 0; i < ast->n_functions && status == JIT_OK; i++) {
         const struct ast_function *f = ast->functions[i];
-        if (!table_set(&job->session->context->mem, &job->table, f->name, NULL, STRONG, ast->text + f->span.offset, f->span.length))
+        if (!table_set(&job->session->context->mem, &job->table, f->name, NULL, STRONG, ast->text + f->span.offset,
+                       f->span.length))
             status = out_of_memory(job);
     }
     return status;
 }
 
-jit_status jit_session_run(jit_session *session, const char *source, const volatile int *cancel, jit_result *result, jit_error *error) {
+jit_status jit_session_run(jit_session *session, const char *source, const volatile int *cancel, jit_result *result,
+                           jit_error *error) {
     jit_error own_error;
     jit_result own_result;
     if (!error) error = &own_error;
     bool wants_values = result != NULL;
     if (!result) result = &own_result;
     *result = (jit_result){0};
-    if (!session || !source) return error_set(error, JIT_ARGUMENT, "the %s is NULL", session ? "source text" : "session");
+    if (!session || !source)
+        return error_set(error, JIT_ARGUMENT, "the %s is NULL", session ? "source text" : "session");
     struct mem *mem = &session->context->mem;
-    struct session_job job = {.session = session, .text = source, .length = strlen(source), .cancel = cancel, .result = result, .error = error};
+    struct session_job job = {.session = session,
+                              .text = source,
+                              .length = strlen(source),
+                              .cancel = cancel,
+                              .result = result,
+                              .error = error};
     arena_init(&job.arena, mem);
     jit_status status = JIT_OK;
     if (!table_copy(mem, &session->table, &job.table)) {
@@ -331,7 +356,8 @@ char *jit_session_emit(jit_session *session, const char *source, const char *sta
         error_set(error, JIT_ARGUMENT, "a pointer is NULL");
         return NULL;
     }
-    struct session_job job = {.session = session, .text = source, .length = strlen(source), .table = session->table, .error = error};
+    struct session_job job = {
+        .session = session, .text = source, .length = strlen(source), .table = session->table, .error = error};
     char *text = NULL;
     jit_function *function = NULL;
     arena_init(&job.arena, &session->context->mem);
@@ -346,7 +372,8 @@ char *jit_session_emit(jit_session *session, const char *source, const char *sta
     } else if (!arena_try(&job.arena, make_whole, &job)) {
         out_of_memory(&job);
     } else {
-        function = compile_hidden(session->context, job.unit->source, job.unit->length, job.unit->hidden, "<stdin>", error);
+        function =
+            compile_hidden(session->context, job.unit->source, job.unit->length, job.unit->hidden, "<stdin>", error);
         if (function) text = jit_emit(function, stage, NULL, 0, error);
     }
     jit_function_free(function);

@@ -37,17 +37,20 @@ const struct session_item *session_find(const struct session_table *table, const
 struct session_unit {
     const struct ast_stmt *stmt; /* NULL: the text has only definitions */
     bool gives_values;           /* its outputs are the value to show */
-    const char **names;          /* else: its outputs, in order: variables to keep */
-    enum weakness *weak;         /* and whether they stay weak */
+    bool rebinds;        /* an assignment that is compiled without its targets: their number is yet to be checked */
+    const char **names;  /* else: its outputs, in order: variables to keep */
+    enum weakness *weak; /* and whether they stay weak */
     int n_names;
     char *source; /* the program */
     size_t length, hidden;
 };
 
 /* The program for statement `number` of ast->body (-1: for its definitions alone). `table` is the session before it. */
-struct session_unit *session_unit(struct arena *arena, const struct ast_program *ast, int number, const struct session_table *table);
+struct session_unit *session_unit(struct arena *arena, const struct ast_program *ast, int number,
+                                  const struct session_table *table);
 
 /* The whole text after a prelude, to look at its stages. */
-struct session_unit *session_whole(struct arena *arena, const struct ast_program *ast, const struct session_table *table);
+struct session_unit *session_whole(struct arena *arena, const struct ast_program *ast,
+                                   const struct session_table *table);
 
 #endif

@@ -16,7 +16,8 @@ struct composer {
     struct arena *arena;
     const struct ast_program *ast;
     const struct session_table *table;
-    struct name_set reads;    /* session names that the program mentions, functions' bodies included */
+    struct name_set reads;    /* names of the session, and functions of the text, that the program mentions */
+    int expanded;             /* of `reads`: those whose functions' bodies were looked at */
     struct name_set assigned; /* names that the statement gives a value, on some path at least */
 };
 
@@ -30,7 +31,8 @@ static void set_add(struct arena *arena, struct name_set *set, const char *name)
     if (!set_has(set, name)) ARENA_PUSH(arena, set->items, set->count, set->capacity) = name;
 }
 
-/* --- what a statement assigns ---------------------------------------------------------------------------------------------- */
+/* --- what a statement assigns
+ * ---------------------------------------------------------------------------------------------- */
 
 static void assigned_block(struct arena *arena, const struct ast_block *block, struct name_set *set);
 
@@ -47,7 +49,10 @@ static void assigned_stmt(struct arena *arena, const struct ast_stmt *stmt, stru
         for (int i = 0; i < stmt->branch.n_branches; i++) assigned_block(arena, &stmt->branch.bodies[i], set);
         assigned_block(arena, &stmt->branch.otherwise, set);
         break;
-    case AST_FOR: set_add(arena, set, stmt->loop.name); assigned_block(arena, &stmt->loop.body, set); break;
+    case AST_FOR:
+        set_add(arena, set, stmt->loop.name);
+        assigned_block(arena, &stmt->loop.body, set);
+        break;
     case AST_WHILE: assigned_block(arena, &stmt->loop.body, set); break;
     case AST_PARAM: set_add(arena, set, stmt->param.name); break;
     default: break;
@@ -85,11 +90,13 @@ static bool surely_assigned(const struct ast_stmt *stmt, const char *name) {
     }
 }
 
-/* --- what it reads ----------------------------------------------------------------------------------------------------------- */
+/* --- what it reads
+ * ----------------------------------------------------------------------------------------------------------- */
 
 static void read_name(struct composer *c, const char *name);
 
-static void read_exprs(struct composer *c, const struct ast_program *ast, uint32_t first, uint32_t end, const struct name_set *local) {
+static void read_exprs(struct composer *c, const struct ast_program *ast, uint32_t first, uint32_t end,
+                       const struct name_set *local) {
     for (uint32_t id = first; id < end; id++) {
         const struct ast_expr *expr = ast->exprs[id];
         if (expr->kind == AST_NAME && !(local && set_has(local, expr->name))) read_name(c, expr->name);
@@ -107,15 +114,25 @@ static void read_function(struct composer *c, const struct ast_program *ast, con
     read_exprs(c, ast, function->first_id, function->end_id, &local);
 }
 
-static void read_name(struct composer *c, const char *name) {
-    if (session_find(c->table, name)) set_add(c->arena, &c->reads, name);
+/* The function that the text itself defines under this name. */
+static const struct ast_function *own_function(const struct composer *c, const char *name) {
+    for (int i = 0; i < c->ast->n_functions; i++)
+        if (strcmp(c->ast->functions[i]->name, name) == 0) return c->ast->functions[i];
+    return NULL;
 }
 
-/* A function of the session brings in what its body mentions, and so on. A list, no recursion: chains may be long. */
+static void read_name(struct composer *c, const char *name) {
+    if (own_function(c, name) || session_find(c->table, name)) set_add(c->arena, &c->reads, name);
+}
+
+/* A function brings in what its body mentions, and so on. A list, no recursion: chains may be long. */
 static void read_through_functions(struct composer *c) {
-    for (int i = 0; i < c->reads.count; i++) {
-        const struct session_item *item = session_find(c->table, c->reads.items[i]);
-        if (!item->text) continue;
+    for (; c->expanded < c->reads.count; c->expanded++) {
+        const char *name = c->reads.items[c->expanded];
+        const struct ast_function *own = own_function(c, name);
+        const struct session_item *item = session_find(c->table, name);
+        if (own) read_function(c, c->ast, own);
+        if (own || !item->text) continue;
         struct diag_list ignored; /* it was understood when it was defined */
         diag_init(&ignored, c->arena, "", item->text, strlen(item->text));
         const struct ast_program *ast = parser_parse(c->arena, item->text, strlen(item->text), NULL, &ignored);
@@ -168,7 +185,8 @@ static void read_block(struct composer *c, const struct ast_block *block) {
     for (int i = 0; i < block->count; i++) read_stmt(c, block->items[i]);
 }
 
-/* --- weakness ------------------------------------------------------------------------------------------------------------------ */
+/* --- weakness
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 static enum weakness weak_join(enum weakness a, enum weakness b) {
     return a == STRONG || b == STRONG ? STRONG : a == WEAK_FLOAT || b == WEAK_FLOAT ? WEAK_FLOAT : WEAK_INT;
@@ -213,13 +231,13 @@ static enum weakness weak_expr(const struct composer *c, const struct weak_names
     case AST_CALL: {
         if (expr->call.callee->kind != AST_NAME || session_find(c->table, expr->call.callee->name)) return STRONG;
         const char *name = expr->call.callee->name;
-        for (int i = 0; i < c->ast->n_functions; i++)
-            if (!strcmp(c->ast->functions[i]->name, name)) return STRONG;
+        if (own_function(c, name)) return STRONG;
         if (!strcmp(name, "len")) return WEAK_INT;
         enum op op = op_from_name(name);
         if (op == OP_COUNT || expr->call.n_arguments == 0) return STRONG;
         enum weakness all = WEAK_INT;
-        for (int i = 0; i < expr->call.n_arguments; i++) all = weak_join(all, weak_expr(c, w, expr->call.arguments[i].value));
+        for (int i = 0; i < expr->call.n_arguments; i++)
+            all = weak_join(all, weak_expr(c, w, expr->call.arguments[i].value));
         bool to_float = op_info[op].rule == RULE_FLOAT || op_info[op].rule == RULE_DIVIDE;
         return all != STRONG && to_float ? WEAK_FLOAT : all;
     }
@@ -288,15 +306,19 @@ static bool weak_block(const struct composer *c, struct weak_names *w, const str
     return changed;
 }
 
-/* --- composing ------------------------------------------------------------------------------------------------------------------- */
+/* --- composing
+ * -------------------------------------------------------------------------------------------------------------------
+ */
 
 static void write_weak(struct strbuf *out, const struct session_item *item) {
     const void *data = item->value->dl_tensor.data;
     if (item->weak == WEAK_INT) {
         int64_t value;
         memcpy(&value, data, sizeof value);
-        if (value == INT64_MIN) strbuf_printf(out, "%s = -%" PRId64 " - 1; ", item->name, INT64_MAX); /* its magnitude is no i64 */
-        else strbuf_printf(out, "%s = %" PRId64 "; ", item->name, value);
+        if (value == INT64_MIN)
+            strbuf_printf(out, "%s = -%" PRId64 " - 1; ", item->name, INT64_MAX); /* its magnitude is no i64 */
+        else
+            strbuf_printf(out, "%s = %" PRId64 "; ", item->name, value);
         return;
     }
     double value;
@@ -304,7 +326,8 @@ static void write_weak(struct strbuf *out, const struct session_item *item) {
     char digits[40];
     snprintf(digits, sizeof digits, "%.17g", value);
     bool plain = strspn(digits, "-0123456789") == strlen(digits);
-    strbuf_printf(out, "%s = %s%s; ", item->name, digits[0] == '-' && value != value ? digits + 1 : digits, plain ? ".0" : "");
+    strbuf_printf(out, "%s = %s%s; ", item->name, digits[0] == '-' && value != value ? digits + 1 : digits,
+                  plain ? ".0" : "");
 }
 
 static void write_typed(struct strbuf *out, const struct session_item *item) {
@@ -314,41 +337,56 @@ static void write_typed(struct strbuf *out, const struct session_item *item) {
     strbuf_puts(out, tensor->ndim ? "]; " : "; ");
 }
 
-/* Everything but the names in `without`, which the text gives a value before it reads them, and functions that it does not
- * need. */
+/* Everything but the names in `without`, which the text gives a value before it reads them, and functions that it does
+ * not need. */
 static void write_prelude(const struct composer *c, const struct name_set *without, struct strbuf *out) {
     strbuf_puts(out, "param weft_session_ = 0; ");
     const struct session_table *table = c->table;
     for (int i = 0; i < table->count; i++) {
         const struct session_item *item = table->items[i];
-        bool redefined = false;
-        for (int f = 0; f < c->ast->n_functions; f++) redefined |= !strcmp(c->ast->functions[f]->name, item->name);
-        if (item->text || redefined || set_has(without, item->name)) continue;
-        if (item->weak) write_weak(out, item);
-        else write_typed(out, item);
+        if (item->text || own_function(c, item->name) || set_has(without, item->name)) continue;
+        if (item->weak)
+            write_weak(out, item);
+        else
+            write_typed(out, item);
     }
     for (int i = 0; i < table->count; i++) {
         const struct session_item *item = table->items[i];
         if (!item->text || set_has(without, item->name) || !set_has(&c->reads, item->name)) continue;
-        bool redefined = false;
-        for (int f = 0; f < c->ast->n_functions; f++) redefined |= !strcmp(c->ast->functions[f]->name, item->name);
-        if (!redefined) strbuf_printf(out, "\n%s", item->text);
+        if (!own_function(c, item->name)) strbuf_printf(out, "\n%s", item->text);
     }
     strbuf_putc(out, '\n');
 }
 
-/* The user's text up to `end` with nothing left but statement `number` and the definitions before it, each at its place. */
-static void write_blanked(const struct ast_program *ast, int number, size_t end, struct strbuf *out) {
+/* The user's text up to `end` with nothing left but statement `number`, from its byte `skip` on, and the definitions
+ * before it that it needs (number -1: all), each at its place. */
+static void write_blanked(const struct composer *c, int number, size_t skip, size_t end, struct strbuf *out) {
+    const struct ast_program *ast = c->ast;
     char *text = ARENA_ARRAY(out->arena, char, end + 1);
     for (size_t at = 0; at < end; at++) text[at] = ast->text[at] == '\n' ? '\n' : ' ';
     for (int i = 0; i < ast->body.count; i++) {
         const struct ast_stmt *stmt = ast->body.items[i];
         size_t first = stmt->span.offset, past = first + stmt->span.length;
-        if (past > end || (i != number && stmt->kind != AST_FUNCTION)) continue;
-        memcpy(text + first, ast->text + first, stmt->span.length);
+        bool needed = stmt->kind == AST_FUNCTION && (number < 0 || set_has(&c->reads, stmt->function->name));
+        if (past > end || (i != number && !needed)) continue;
+        if (i == number) first += skip;
+        memcpy(text + first, ast->text + first, past - first);
         if (past < end && text[past] == ' ') text[past] = ';'; /* what separated it was blanked, too */
     }
     strbuf_add(out, text, end);
+}
+
+/* `x = f32(x)`: in a program x keeps its type; in a session the name is free to become something else. Such a statement
+ * is compiled as its value alone. */
+static bool is_rebinding(const struct composer *c, const struct ast_stmt *stmt) {
+    if (stmt->kind != AST_ASSIGN || stmt->assign.op != AST_OP_NONE || stmt->assign.define || stmt->assign.n_ranges)
+        return false;
+    bool reads_target = false;
+    for (int i = 0; i < stmt->assign.n_targets; i++) {
+        if (stmt->assign.targets[i]->kind != AST_NAME) return false;
+        reads_target |= set_has(&c->reads, stmt->assign.targets[i]->name);
+    }
+    return reads_target;
 }
 
 static struct session_unit *finish_unit(struct session_unit *unit, struct strbuf *source) {
@@ -357,17 +395,19 @@ static struct session_unit *finish_unit(struct session_unit *unit, struct strbuf
     return unit;
 }
 
-struct session_unit *session_unit(struct arena *arena, const struct ast_program *ast, int number, const struct session_table *table) {
+struct session_unit *session_unit(struct arena *arena, const struct ast_program *ast, int number,
+                                  const struct session_table *table) {
     struct composer c = {.arena = arena, .ast = ast, .table = table};
     struct session_unit *unit = ARENA_NEW(arena, struct session_unit);
     const struct ast_stmt *stmt = unit->stmt = number >= 0 ? ast->body.items[number] : NULL;
     size_t end = stmt ? stmt->span.offset + (size_t)stmt->span.length : ast->length;
 
     if (stmt) read_stmt(&c, stmt);
-    for (int i = 0; i < ast->n_functions; i++) read_function(&c, ast, ast->functions[i]);
+    for (int i = 0; !stmt && i < ast->n_functions; i++) read_function(&c, ast, ast->functions[i]);
     read_through_functions(&c);
     if (stmt) assigned_stmt(arena, stmt, &c.assigned);
     unit->gives_values = stmt && (stmt->kind == AST_EXPR || stmt->kind == AST_RETURN);
+    unit->rebinds = stmt && is_rebinding(&c, stmt);
 
     /* What is given a new value without being read may change its type: it is left out of the prelude. */
     struct name_set without = {0};
@@ -378,10 +418,10 @@ struct session_unit *session_unit(struct arena *arena, const struct ast_program 
         const char *name = c.assigned.items[i];
         bool sure = surely_assigned(stmt, name);
         const struct session_item *item = session_find(table, name);
-        if (sure && !set_has(&c.reads, name)) set_add(arena, &without, name);
+        if (sure && !unit->rebinds && !set_has(&c.reads, name)) set_add(arena, &without, name);
         if (sure || (item && !item->text)) {
             w.names[w.count] = name;
-            w.known[w.count] = !set_has(&without, name) && item;
+            w.known[w.count] = !unit->rebinds && !set_has(&without, name) && item;
             w.weak[w.count++] = item ? item->weak : STRONG;
         } else {
             set_add(arena, &without, name);
@@ -399,21 +439,23 @@ struct session_unit *session_unit(struct arena *arena, const struct ast_program 
     /* Definitions that follow the statement: it may call them. They cannot stand after its value. */
     for (int i = number + 1; stmt && i < ast->body.count; i++) {
         const struct span span = ast->body.items[i]->span;
-        if (ast->body.items[i]->kind != AST_FUNCTION) continue;
+        if (ast->body.items[i]->kind != AST_FUNCTION || !set_has(&c.reads, ast->body.items[i]->function->name))
+            continue;
         strbuf_add(&source, ast->text + span.offset, span.length);
         strbuf_putc(&source, '\n');
     }
     unit->hidden = source.length;
-    write_blanked(ast, number, end, &source);
-    if (!unit->gives_values) {
-        strbuf_puts(&source, "\nreturn ");
-        for (int i = 0; i < unit->n_names; i++) strbuf_printf(&source, "%s%s", i ? ", " : "", unit->names[i]);
-        if (!unit->n_names) strbuf_puts(&source, "weft_session_"); /* a program has an output, or an effect */
+    size_t skip = unit->rebinds ? stmt->assign.value->span.offset - stmt->span.offset : 0;
+    write_blanked(&c, number, skip, end, &source);
+    if (!unit->gives_values && !unit->rebinds) {
+        for (int i = 0; i < unit->n_names; i++) strbuf_printf(&source, "%s%s", i ? ", " : "\nreturn ", unit->names[i]);
+        if (!unit->n_names) strbuf_puts(&source, "\nweft_session_"); /* a program has an output, or an effect */
     }
     return finish_unit(unit, &source);
 }
 
-struct session_unit *session_whole(struct arena *arena, const struct ast_program *ast, const struct session_table *table) {
+struct session_unit *session_whole(struct arena *arena, const struct ast_program *ast,
+                                   const struct session_table *table) {
     struct composer c = {.arena = arena, .ast = ast, .table = table};
     struct session_unit *unit = ARENA_NEW(arena, struct session_unit);
     struct name_set without = {0};

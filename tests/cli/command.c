@@ -43,7 +43,8 @@ static void run(const char *input, const char *format, va_list list) {
     assert_non_null(file);
     if (input) fputs(input, file);
     assert_int_equal(fclose(file), 0);
-    snprintf(all, sizeof all, "weft() { '%s' \"$@\"; }\n{ %s\n} <'%s/in' >'%s/out' 2>'%s/err'", WEFT_PROGRAM, text, logs, logs, logs);
+    snprintf(all, sizeof all, "weft() { '%s' \"$@\"; }\n{ %s\n} <'%s/in' >'%s/out' 2>'%s/err'", WEFT_PROGRAM, text,
+             logs, logs, logs);
     int status = system(all);
     outcome.status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     slurp("out", outcome.out, sizeof outcome.out);
@@ -61,8 +62,10 @@ static void check(int status, const char *out, bool whole, const char *err, cons
     bool right = outcome.status == status && (whole ? !strcmp(outcome.out, out) : strstr(outcome.out, out) != NULL) &&
                  (err ? strstr(outcome.err, err) != NULL : !outcome.err[0]);
     if (right) return;
-    print_error("command: %s\nexpected status %d, found %d\n--- expected on stdout\n%s\n--- stdout\n%s\n--- expected on stderr\n%s\n"
-                "--- stderr\n%s\n", format, status, outcome.status, out, outcome.out, err ? err : "(nothing)", outcome.err);
+    print_error("command: %s\nexpected status %d, found %d\n--- expected on stdout\n%s\n--- stdout\n%s\n--- expected "
+                "on stderr\n%s\n"
+                "--- stderr\n%s\n",
+                format, status, outcome.status, out, outcome.out, err ? err : "(nothing)", outcome.err);
     fail();
 }
 
@@ -89,7 +92,9 @@ void file_write(const char *name, const char *text) {
     assert_int_equal(fclose(file), 0);
 }
 
-bool file_exists(const char *name) { return access(name, F_OK) == 0; }
+bool file_exists(const char *name) {
+    return access(name, F_OK) == 0;
+}
 
 int file_count(void) {
     DIR *dir = opendir(".");

@@ -124,7 +124,8 @@ static void test_run(void **state) {
     expect(1, "", "bad.weft:1:", NULL, "weft run bad.weft");
     /* What was printed before an error stays printed; what failed was not saved. */
     unlink("y.npy");
-    file_write("late.weft", "x = load(\"x.npy\")\nprint(\"before\")\nassert sum(x) > 100, \"too small\"\nsave(\"y.npy\", x)\n");
+    file_write("late.weft",
+               "x = load(\"x.npy\")\nprint(\"before\")\nassert sum(x) > 100, \"too small\"\nsave(\"y.npy\", x)\n");
     expect(1, "before\n", "late.weft:3:", NULL, "weft run late.weft");
     assert_non_null(strstr(outcome.err, "too small"));
     assert_false(file_exists("y.npy"));
@@ -172,8 +173,9 @@ static void test_info(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_usage), cmocka_unit_test(test_eval),    cmocka_unit_test(test_eval_wrong), cmocka_unit_test(test_output),
-        cmocka_unit_test(test_run),   cmocka_unit_test(test_profile), cmocka_unit_test(test_emit),       cmocka_unit_test(test_info),
+        cmocka_unit_test(test_usage),  cmocka_unit_test(test_eval), cmocka_unit_test(test_eval_wrong),
+        cmocka_unit_test(test_output), cmocka_unit_test(test_run),  cmocka_unit_test(test_profile),
+        cmocka_unit_test(test_emit),   cmocka_unit_test(test_info),
     };
     return cmocka_run_group_tests(tests, command_setup, command_teardown);
 }

@@ -24,6 +24,12 @@ static void test_variables(void **state) {
     expect(0, "[1. 2.]\n[11. 12.]\n", NULL, "x = [1.0, 2.0]\ny = x\nx += 10\ny\nx\n", "weft");
     /* Weak scalars stay weak: a u8 array stays one. */
     expect(0, "u8[2]\nf32[1]\n", NULL, "k = 3\nb = u8([1, 2])\n:type b + k\nh = k/2\n:type f32([1]) * h\n", "weft");
+    /* Also where its old value is used, in a tuple, too. */
+    expect(0, "f32[2]\n1.75\n", NULL, "x = [1.5, 2]\nx = f32(x)\n:type x\nx = mean(x)\nx\n", "weft");
+    expect(0, "2 [1 2]\n", NULL, "a, b = u8([1, 2]), 2\na, b = b, a\nprint(a, b)\n", "weft");
+    expect(0, "u8[2]\n", NULL, "a, b = u8([1, 2]), 2\na, b = b, a\n:type a + b\n", "weft");
+    expect(1, "[1. 2.]\n", "<stdin>:2:1: error: 2 names are assigned, but there are 3 values",
+           "x = [1.0, 2]\nx, y = x, 1, 2\nx\n", "weft");
     /* Strong ones stay strong. */
     expect(0, "i64[2]\n", NULL, "k = i64(3)\nb = u8([1, 2])\n:type b + k\n", "weft");
     expect(0, "inf\n-inf\nnan\n-9223372036854775808\n", NULL,
@@ -42,6 +48,12 @@ static void test_functions(void **state) {
     expect(0, "2\n3\n", NULL, "fn f(x) = x + 1\nfn g(x) = f(x)\ng(1)\nfn f(x) = x + 2\ng(1)\n", "weft");
     expect(0, "5\n", NULL, "fn f(x) = x + 1; y = f(4); y\n", "weft");
     expect(0, "5\n", NULL, "y = f(4); fn f(x) = x + 1\ny\n", "weft");
+    /* A function may use what gets its value after it. */
+    expect(0, "12\n", NULL, "fn f(a) = a*k; x = 4; k = 3; y = f(x)\ny\n", "weft");
+    expect(0, "12\n", NULL, "x = 4; k = 3; fn f(a) = g(a); fn g(a) = a*k\nf(x)\n", "weft");
+    expect(1, "", "unknown name `k`", "fn f(a) = a*k\n", "weft");
+    /* An error in one shows where it was called. */
+    expect(1, "", "<stdin>:2: error: ", "fn f(a) = a & 1\nf(2.5)\n", "weft");
     expect(1, "", "<stdin>:2:15: error: ", "x = 1\nfn f(a) = a + zzz\n", "weft");
 }
 
@@ -104,10 +116,34 @@ static void test_program(void **state) {
            "weft");
 }
 
+/* Text of any kind ends in an error, soon, and what follows it is run. */
+static void test_hostile(void **state) {
+    (void)state;
+    static const char *const inputs[] = {
+        "head -c 1000000 /dev/zero | tr '\\0' '('",
+        "yes '(' | head -100000",
+        "echo '['; yes '[1, 2],' | head -50000",
+        "head -c 10000 /dev/zero | tr '\\0' '{'",
+        "head -c 1000000 /dev/zero | tr '\\0' '-'",
+        "printf '\\377\\376 \\000 1 + 1'",
+        "yes 'x = (]' | head -20",
+        "head -c 300000 /dev/zero | tr '\\0' 'a'",
+    };
+    for (size_t i = 0; i < sizeof inputs / sizeof *inputs; i++) {
+        command(NULL, "{ %s; } | timeout 20 '%s'", inputs[i], WEFT_PROGRAM);
+        if (outcome.status != 1) print_error("%s: status %d\n%s\n", inputs[i], outcome.status, outcome.err);
+        assert_int_equal(outcome.status, 1);
+        assert_string_equal(outcome.out, "");
+        assert_non_null(strstr(outcome.err, "<stdin>:"));
+    }
+    expect(1, "7\n", "error", "x = (]\n3 +\n\"abc\n3 + 4\n", "weft");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values), cmocka_unit_test(test_variables), cmocka_unit_test(test_functions), cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_blocks), cmocka_unit_test(test_commands),  cmocka_unit_test(test_program),
+        cmocka_unit_test(test_values),  cmocka_unit_test(test_variables), cmocka_unit_test(test_functions),
+        cmocka_unit_test(test_errors),  cmocka_unit_test(test_blocks),    cmocka_unit_test(test_commands),
+        cmocka_unit_test(test_program), cmocka_unit_test(test_hostile),
     };
     return cmocka_run_group_tests(tests, command_setup, command_teardown);
 }

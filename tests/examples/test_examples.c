@@ -29,7 +29,8 @@ static void test_raster(void **state) {
     /* A strip of 10 columns has no near infrared: 1000*700 - 10*700 pixels. */
     expect_part(0, "693000 of 700000 pixels have a value: -0.3333 to ", NULL, NULL, "%s", EXAMPLE_RASTER);
     /* A formula without that band has a value everywhere. */
-    expect(0, "700000 of 700000 pixels have a value: 1.0000 to 1.0000, mean 1.0000\n", NULL, NULL, "%s 'red/red'", EXAMPLE_RASTER);
+    expect(0, "700000 of 700000 pixels have a value: 1.0000 to 1.0000, mean 1.0000\n", NULL, NULL, "%s 'red/red'",
+           EXAMPLE_RASTER);
     expect_part(0, "693000 of 700000", NULL, NULL, "%s 'where(nir > red, 1, 0)'", EXAMPLE_RASTER);
     expect(1, "", "did you mean `nir`?", NULL, "%s 'nri + 1'", EXAMPLE_RASTER);
     expect(1, "", "^", NULL, "%s '(nir - red'", EXAMPLE_RASTER);
