@@ -1,5 +1,6 @@
 /* eval.h: the reference evaluator: plain loops over the array graph, before fusion. It defines what every operation and every
- * reduction order means; the tests hold the compiled code to it, bit for bit. Slow on purpose; not used by the library.
+ * reduction order means; the tests hold the compiled code to it, bit for bit. Slow on purpose. eval_scalar is part of the library,
+ * which folds constants with it; eval_plan (ir/eval/) is the tests' alone.
  */
 #ifndef IR_EVAL_H
 #define IR_EVAL_H
@@ -38,8 +39,7 @@ struct eval_result {
     struct span span;
     const char *text;
     struct eval_array *outputs; /* [plan->n_outputs] */
-    const char *printed;        /* what print wrote is left out; only counted */
-    int n_printed;
+    int n_printed; /* how often something was printed; what, is left out */
 };
 
 /* Runs the plan's graphs (fusion is ignored). Everything is allocated in `arena`. LOAD and SAVE are errors. */

@@ -253,7 +253,9 @@ static void work_blocks(void *argument, int64_t begin, int64_t end) {
  * failed position still runs: the first failure is the one to report. */
 static bool halted(struct launch *launch, int64_t position) {
     if (!__atomic_load_n(&launch->watch.stop, __ATOMIC_RELAXED)) return false;
-    return *launch->run->cancel || launch->host_cancelled || launch->no_memory || __atomic_load_n(&launch->watch.error_position, __ATOMIC_RELAXED) <= position;
+    return __atomic_load_n(launch->run->cancel, __ATOMIC_RELAXED) || __atomic_load_n(&launch->host_cancelled, __ATOMIC_RELAXED) ||
+           __atomic_load_n(&launch->no_memory, __ATOMIC_RELAXED) ||
+           __atomic_load_n(&launch->watch.error_position, __ATOMIC_RELAXED) <= position;
 }
 
 static void row_with(struct launch *launch, int64_t row, char *partials) {
@@ -397,7 +399,7 @@ static bool report(struct launch *launch) {
                                name ? "`" : "", (long long)watch->error_size, at);
         return false;
     }
-    if (*run->cancel || launch->host_cancelled) {
+    if (__atomic_load_n(run->cancel, __ATOMIC_RELAXED) || launch->host_cancelled) {
         run->status = error_set(run->error, JIT_CANCELLED, "cancelled");
         return false;
     }

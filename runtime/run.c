@@ -188,7 +188,7 @@ static void run_share(struct run *run, const struct plan_action *action) {
 }
 
 static bool cancelled(struct run *run) {
-    if (!*run->cancel) return false;
+    if (!__atomic_load_n(run->cancel, __ATOMIC_RELAXED)) return false;
     run->status = error_set(run->error, JIT_CANCELLED, "cancelled");
     return true;
 }

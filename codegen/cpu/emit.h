@@ -245,7 +245,8 @@ int emit_reduce_parts(const struct kernel_reduction *reduction, enum dtype opera
                       enum dtype types[REDUCE_PARTS]);
 void emit_reduce_identity(struct emit *e, const struct kernel_reduction *reduction, enum dtype operand,
                           enum reduce_stage stage, int n, LLVMValueRef *out);
-/* state = state op (x, flag). `place`: arg*: i64 position of lane 0. `mask`: NULL or which lanes take part. */
+/* state = state op (x, flag). VAR: without a flag the count stays. `place`: arg*: i64 position of lane 0. `mask`: NULL or
+ * which lanes take part. */
 void emit_reduce_step(struct emit *e, const struct kernel_reduction *reduction, enum dtype operand, LLVMValueRef *state,
                       LLVMValueRef x, LLVMValueRef flag, LLVMValueRef place, LLVMValueRef mask);
 /* a = a op b, states of equal shape; a comes first. */
@@ -261,7 +262,7 @@ void emit_reduce_moments(struct emit *e, enum dtype operand, LLVMValueRef count,
                          LLVMValueRef *state);
 /* VAR: the block's mean, in the operand's type, from STAGE_LANES' (sum, count). */
 LLVMValueRef emit_reduce_mean(struct emit *e, enum dtype operand, LLVMValueRef *state);
-/* VAR: the second pass: sum + (x - mean)^2 where `counts`. */
+/* VAR: the second pass: sum + (x - mean)^2 where `counts` (NULL: everywhere). */
 LLVMValueRef emit_reduce_deviation(struct emit *e, LLVMValueRef sum, LLVMValueRef x, LLVMValueRef mean,
                                    LLVMValueRef counts);
 /* Element type of reduction r's operand. */

@@ -8,8 +8,13 @@
 #include "codegen/cpu/emit.h"
 
 #include <string.h>
+#include <stdlib.h>
 
 enum { LANES_RUN = 16, LANES_RUNS = 4, LANES_SMALL = 24, LANES_TWICE = 64 };
+
+/* How far ahead of its reads a pass over memory asks for lines, in bytes: far enough for memory to answer, near enough
+ * that little is asked for beyond the end. Lines come to the second-level cache: the first one is full of the block. */
+enum { LANES_AHEAD = 4096, LANES_LINE = 64 };
 
 struct lanes_reduction {
     const struct kernel_reduction *reduction;
@@ -17,7 +22,11 @@ struct lanes_reduction {
     int n_parts;
     enum dtype types[REDUCE_PARTS];
     LLVMValueRef slots[REDUCE_PARTS]; /* memory: the lanes of each run */
-    LLVMValueRef x, flags;            /* VAR: memory: the block's elements, for the second pass */
+    /* VAR */
+    bool all;              /* every element counts */
+    int sum;               /* a reduction that has the sum already; -1: none */
+    int again;             /* the operand that the second pass reads again; -1: from memory of our own: */
+    LLVMValueRef x, flags; /* the block's elements and whether they count; NULL if `all` */
 };
 
 struct lanes_work {
@@ -30,6 +39,7 @@ struct lanes_work {
     LLVMValueRef n_elements, row_position;
     LLVMValueRef digits[KERNEL_MAX_LOOPS]; /* memory: each lane's indices, where lanes may lie in different rows */
     bool across;
+    bool ahead; /* so little is computed that memory sets the pace: ask it early */
 };
 
 static bool lanes_is_var(const struct lanes_reduction *r) {
@@ -48,6 +58,22 @@ static void lanes_store(struct emit *e, enum dtype type, LLVMValueRef value, LLV
     emit_store_elements(e, type, value, lanes_at(e, type, base, element), NULL, (unsigned)dtype_size(type), false);
 }
 
+/* What a variance can do without: flags that are all true, a sum that is there already, a copy of what can be read. */
+static void lanes_simplify(struct emit *e, struct lanes_work *work, struct lanes_reduction *r) {
+    struct ir_value *const *operands = &e->kernel->body.results[r->reduction->first_arg];
+    const struct ir_value *x = operands[0], *counts = operands[1];
+    r->all = counts->op == OP_const && counts->imm.i;
+    r->sum = r->again = -1;
+    for (int i = 0; i < work->n && r->all; i++) {
+        const struct kernel_reduction *other = &e->kernel->reductions[i];
+        if (other->op == REDUCE_SUM && e->kernel->body.results[other->first_arg] == x) r->sum = i;
+    }
+    if (x->op == OP_read && !work->across && work->facts->of[x->id].varying &&
+        e->variant->access[x->imm.i] == ACCESS_UNIT)
+        r->again = (int)x->imm.i;
+    r->n_parts = r->sum >= 0 ? 0 : r->all ? 1 : 2;
+}
+
 static void lanes_prepare(struct emit *e, struct lanes_work *work) {
     const struct ir_kernel *kernel = e->kernel;
     const int64_t block = LANES_RUN * LANES_RUNS * (int64_t)work->lanes;
@@ -58,11 +84,12 @@ static void lanes_prepare(struct emit *e, struct lanes_work *work) {
         r->reduction = &kernel->reductions[i];
         r->operand = emit_reduce_operand(kernel, i);
         r->n_parts = emit_reduce_parts(r->reduction, r->operand, STAGE_LANES, r->types);
-        for (int p = 0; p < r->n_parts; p++)
+        if (lanes_is_var(r)) lanes_simplify(e, work, r);
+        for (int p = 0; p < r->n_parts || (p == 0 && lanes_is_var(r)); p++)
             r->slots[p] = emit_alloca(e, emit_memory_element(e, r->types[p]), (int64_t)LANES_RUNS * work->lanes, 64);
         if (!lanes_is_var(r)) continue;
-        r->x = emit_alloca(e, emit_element(e, r->operand), block, 64);
-        r->flags = emit_alloca(e, e->i8, block, 64);
+        if (r->again < 0) r->x = emit_alloca(e, emit_element(e, r->operand), block, 64);
+        if (!r->all) r->flags = emit_alloca(e, e->i8, block, 64);
     }
 }
 
@@ -125,10 +152,26 @@ static void lanes_place(struct emit *e, struct lanes_work *work, LLVMValueRef p,
     e->in_row = LLVMBuildICmp(e->builder, LLVMIntSLE, end, emit_extent(e, last), "");
 }
 
+/* Asks for what is read `bytes` further on than the vector at position p. Beyond the end of an array it does nothing. */
+static void lanes_prefetch(struct emit *e, struct lanes_work *work, LLVMValueRef p, int64_t bytes) {
+    for (int k = 0; k < e->kernel->n_operands && work->ahead; k++) {
+        const struct kernel_operand *operand = &e->kernel->operands[k];
+        if (operand->kind != OPERAND_READ || e->variant->access[k] != ACCESS_UNIT) continue;
+        const int64_t vector = (int64_t)e->width * dtype_size(operand->type);
+        LLVMValueRef at = lanes_at(e, operand->type, e->operands[k].row, p);
+        for (int64_t line = 0; line < vector; line += LANES_LINE) {
+            LLVMValueRef place = emit_offset_bytes(e, at, emit_i64(e, bytes + line));
+            LLVMValueRef args[] = {place, emit_int(e->i32, 0), emit_int(e->i32, 2), emit_int(e->i32, 1)};
+            llvm_compat_intrinsic(e->builder, "llvm.prefetch", &e->ptr, 1, args, 4);
+        }
+    }
+}
+
 /* The body at block position `at` (p = start + at) into `states` (part p of reduction i at [i * REDUCE_PARTS + p]). */
 static void lanes_vector(struct emit *e, struct lanes_work *work, LLVMValueRef start, LLVMValueRef at,
                          LLVMValueRef count, LLVMValueRef *states) {
     LLVMValueRef p = LLVMBuildAdd(e->builder, start, at, "");
+    if (!count) lanes_prefetch(e, work, p, getenv("LA") ? atoi(getenv("LA")) : LANES_AHEAD);
     /* arg*: positions are those of virtual vectors; a lane's own number among all `lanes` is added when lanes close. */
     LLVMValueRef place = LLVMBuildAnd(e->builder, at, emit_i64(e, -(int64_t)work->lanes), "");
     place = LLVMBuildAdd(e->builder, start, place, "");
@@ -139,13 +182,14 @@ static void lanes_vector(struct emit *e, struct lanes_work *work, LLVMValueRef s
         struct lanes_reduction *r = &work->reductions[i];
         struct ir_value *const *operands = &e->kernel->body.results[r->reduction->first_arg];
         LLVMValueRef x = emit_use_lanes(e, operands[0]), flag = NULL;
-        if (lanes_is_var(r)) {
+        if (r->x) lanes_store(e, r->operand, x, r->x, at);
+        if (r->flags) {
             flag = emit_use_lanes(e, operands[1]);
             if (e->mask) flag = LLVMBuildAnd(e->builder, flag, e->mask, "");
-            lanes_store(e, r->operand, x, r->x, at);
             lanes_store(e, TY_BOOL, flag, r->flags, at);
         }
-        emit_reduce_step(e, r->reduction, r->operand, &states[i * REDUCE_PARTS], x, flag, place, e->mask);
+        if (r->n_parts)
+            emit_reduce_step(e, r->reduction, r->operand, &states[i * REDUCE_PARTS], x, flag, place, e->mask);
     }
     if (work->across) lanes_digits_advance(e, work);
     e->mask = e->chunk_mask = e->count = e->count_mask = NULL;
@@ -174,29 +218,31 @@ static LLVMValueRef lanes_slot(struct emit *e, struct lanes_work *work, LLVMValu
 /* Whole vectors with the accumulators in registers: the code is as wide as the lanes. */
 static void lanes_run_registers(struct emit *e, struct lanes_work *work, LLVMValueRef start, LLVMValueRef from,
                                 LLVMValueRef to, LLVMValueRef *states) {
-    LLVMBasicBlockRef before = emit_here(e), head = emit_block(e, "vectors"), body = emit_block(e, "vector"),
-                      after = emit_block(e, "endvectors");
-    LLVMValueRef next[EMIT_MAX_STATES];
-    emit_go(e, head);
-    emit_at(e, head);
+    LLVMBasicBlockRef before = emit_here(e), body = emit_block(e, "vector"), after = emit_block(e, "endvectors");
+    LLVMValueRef next[EMIT_MAX_STATES], phi[EMIT_MAX_STATES];
+    emit_branch(e, LLVMBuildICmp(e->builder, LLVMIntSLT, from, to, ""), body, after);
+    emit_at(e, body);
     LLVMValueRef at = emit_phi(e, e->i64);
     emit_phi_add(at, from, before);
     for (int i = 0; i < work->n; i++)
-        for (int p = 0; p < work->reductions[i].n_parts; p++) {
-            LLVMValueRef *state = &states[i * REDUCE_PARTS + p], phi = emit_phi(e, LLVMTypeOf(*state));
-            emit_phi_add(phi, *state, before);
-            next[i * REDUCE_PARTS + p] = *state = phi;
+        for (int p = i * REDUCE_PARTS; p < i * REDUCE_PARTS + work->reductions[i].n_parts; p++) {
+            next[p] = phi[p] = emit_phi(e, LLVMTypeOf(states[p]));
+            emit_phi_add(phi[p], states[p], before);
         }
-    emit_branch(e, LLVMBuildICmp(e->builder, LLVMIntSLT, at, to, ""), body, after);
-    emit_at(e, body);
     lanes_vector(e, work, start, at, NULL, next);
+    LLVMValueRef following = LLVMBuildAdd(e->builder, at, emit_i64(e, e->width), "");
     LLVMBasicBlockRef back = emit_here(e);
-    emit_phi_add(at, LLVMBuildAdd(e->builder, at, emit_i64(e, e->width), ""), back);
-    for (int i = 0; i < work->n; i++)
-        for (int p = 0; p < work->reductions[i].n_parts; p++)
-            emit_phi_add(states[i * REDUCE_PARTS + p], next[i * REDUCE_PARTS + p], back);
-    emit_go(e, head);
+    emit_branch(e, LLVMBuildICmp(e->builder, LLVMIntSLT, following, to, ""), body, after);
+    emit_phi_add(at, following, back);
     emit_at(e, after);
+    for (int i = 0; i < work->n; i++)
+        for (int p = i * REDUCE_PARTS; p < i * REDUCE_PARTS + work->reductions[i].n_parts; p++) {
+            emit_phi_add(phi[p], next[p], back);
+            LLVMValueRef result = emit_phi(e, LLVMTypeOf(states[p]));
+            emit_phi_add(result, states[p], before);
+            emit_phi_add(result, next[p], back);
+            states[p] = result;
+        }
 }
 
 /* Vectors from `from` to `to` with the accumulators in memory; `masked`: the last may be partial. */
@@ -233,6 +279,14 @@ static struct emit_loop lanes_runs_begin(struct emit *e, struct lanes_work *work
     return loop;
 }
 
+/* Where the whole vectors of `n` lanes from `begin` end. Runs beyond the end are empty. */
+static LLVMValueRef lanes_whole(struct emit *e, LLVMValueRef begin, LLVMValueRef end, int n) {
+    LLVMValueRef whole = LLVMBuildSub(e->builder, end, begin, "");
+    whole = LLVMBuildAnd(e->builder, whole, emit_i64(e, -(int64_t)n), "");
+    whole = LLVMBuildAdd(e->builder, begin, whole, "");
+    return emit_select(e, LLVMBuildICmp(e->builder, LLVMIntSGT, whole, begin, ""), whole, begin);
+}
+
 static void lanes_runs(struct emit *e, struct lanes_work *work, LLVMValueRef start, LLVMValueRef length) {
     LLVMValueRef begin, end, states[EMIT_MAX_STATES];
     bool twice = work->facts->operations <= LANES_TWICE && !work->facts->loops;
@@ -241,11 +295,7 @@ static void lanes_runs(struct emit *e, struct lanes_work *work, LLVMValueRef sta
     for (int i = 0; i < work->n; i++)
         emit_reduce_identity(e, work->reductions[i].reduction, work->reductions[i].operand, STAGE_LANES, work->lanes,
                              &states[i * REDUCE_PARTS]);
-    LLVMValueRef whole = LLVMBuildSub(e->builder, end, begin, "");
-    whole = LLVMBuildAnd(e->builder, whole, emit_i64(e, -(int64_t)e->width), "");
-    whole = LLVMBuildAdd(e->builder, begin, whole, "");
-    /* Runs beyond the end are empty. */
-    whole = emit_select(e, LLVMBuildICmp(e->builder, LLVMIntSGT, whole, begin, ""), whole, begin);
+    LLVMValueRef whole = lanes_whole(e, begin, end, e->width);
     if (registers && twice) lanes_run_registers(e, work, start, begin, whole, states);
     LLVMValueRef slot = LLVMBuildMul(e->builder, run.i, emit_i64(e, work->lanes), "");
     lanes_states_store(e, work, slot, states);
@@ -322,29 +372,63 @@ static void lanes_join(struct emit *e, struct lanes_work *work, struct lanes_red
     }
 }
 
-/* VAR: squared deviations of the block's elements, which the first pass left in memory. */
+/* VAR: `n` elements of the block at `at`, whose mean is known, into `sum`. `count`: NULL, or how many there are. */
+static LLVMValueRef lanes_deviate(struct emit *e, struct lanes_reduction *r, LLVMValueRef start, LLVMValueRef at, int n,
+                                  LLVMValueRef count, LLVMValueRef mean, LLVMValueRef sum) {
+    LLVMValueRef counts = count ? emit_count_mask(e, count, n) : NULL, x;
+    if (r->again >= 0) {
+        LLVMValueRef p = LLVMBuildAdd(e->builder, start, at, "");
+        x = emit_load_elements(e, r->operand, lanes_at(e, r->operand, e->operands[r->again].row, p), n, count,
+                               (unsigned)dtype_size(r->operand));
+    } else {
+        x = lanes_load(e, r->operand, r->x, at, n);
+    }
+    if (r->flags) {
+        LLVMValueRef flags = lanes_load(e, TY_BOOL, r->flags, at, n);
+        counts = counts ? LLVMBuildAnd(e->builder, flags, counts, "") : flags;
+    }
+    return emit_reduce_deviation(e, sum, x, emit_splat_to(e, mean, n), counts);
+}
+
+/* VAR: squared deviations of the block's elements. Meanwhile the next block is on its way. */
 static LLVMValueRef lanes_second_pass(struct emit *e, struct lanes_work *work, struct lanes_reduction *r,
-                                      LLVMValueRef mean, LLVMValueRef length) {
-    const int n = work->lanes;
+                                      LLVMValueRef start, LLVMValueRef mean, LLVMValueRef length, bool ahead) {
+    const int n = work->lanes, few = work->tail_width;
     LLVMValueRef begin, end, m2, zero[REDUCE_PARTS];
     emit_reduce_identity(e, r->reduction, r->operand, STAGE_SECOND, n, zero);
     struct emit_loop run = lanes_runs_begin(e, work, length, &begin, &end);
-    LLVMBasicBlockRef before = emit_here(e);
-    struct emit_loop loop = emit_loop_begin(e, begin, end);
-    LLVMBasicBlockRef body = emit_here(e);
-    emit_at(e, loop.head);
-    LLVMPositionBuilderBefore(e->builder, LLVMGetNextInstruction(loop.i));
-    LLVMValueRef sum = emit_phi(e, LLVMTypeOf(zero[0]));
-    emit_phi_add(sum, zero[0], before);
+    LLVMValueRef whole = lanes_whole(e, begin, end, n);
+    LLVMBasicBlockRef before = emit_here(e), body = emit_block(e, "deviate"), after = emit_block(e, "deviated");
+    emit_branch(e, LLVMBuildICmp(e->builder, LLVMIntSLT, begin, whole, ""), body, after);
     emit_at(e, body);
-    LLVMValueRef x = lanes_load(e, r->operand, r->x, loop.i, n), flags = lanes_load(e, TY_BOOL, r->flags, loop.i, n);
-    LLVMValueRef left = LLVMBuildSub(e->builder, end, loop.i, "");
-    left = lanes_minimum(e, left, emit_i64(e, n));
-    LLVMValueRef counts = LLVMBuildAnd(e->builder, flags, emit_count_mask(e, left, n), "");
-    LLVMValueRef next = emit_reduce_deviation(e, sum, x, emit_splat_to(e, mean, n), counts);
+    LLVMValueRef at = emit_phi(e, e->i64), sum = emit_phi(e, LLVMTypeOf(zero[0]));
+    emit_phi_add(at, begin, before);
+    emit_phi_add(sum, zero[0], before);
+    if (ahead) {
+        const int64_t block = LANES_RUN * LANES_RUNS * (int64_t)n * dtype_size(r->operand);
+        const int width = e->width;
+        e->width = n;
+        lanes_prefetch(e, work, LLVMBuildAdd(e->builder, start, at, ""), block);
+        e->width = width;
+    }
+    LLVMValueRef next = lanes_deviate(e, r, start, at, n, NULL, mean, sum);
+    LLVMValueRef following = LLVMBuildAdd(e->builder, at, emit_i64(e, n), "");
+    emit_phi_add(at, following, emit_here(e));
     emit_phi_add(sum, next, emit_here(e));
-    emit_loop_end(e, &loop, n);
-    lanes_store(e, r->operand, sum, r->slots[0], LLVMBuildMul(e->builder, run.i, emit_i64(e, n), ""));
+    LLVMBasicBlockRef back = emit_here(e);
+    emit_branch(e, LLVMBuildICmp(e->builder, LLVMIntSLT, following, whole, ""), body, after);
+    emit_at(e, after);
+    LLVMValueRef total = emit_phi(e, LLVMTypeOf(zero[0]));
+    emit_phi_add(total, zero[0], before);
+    emit_phi_add(total, next, back);
+    lanes_store(e, r->operand, total, r->slots[0], LLVMBuildMul(e->builder, run.i, emit_i64(e, n), ""));
+
+    struct emit_loop rest = emit_loop_begin(e, whole, end);
+    LLVMValueRef slot = lanes_slot(e, work, run.i, rest.i);
+    LLVMValueRef count = lanes_minimum(e, LLVMBuildSub(e->builder, end, rest.i, ""), emit_i64(e, few));
+    sum = lanes_load(e, r->operand, r->slots[0], slot, few);
+    lanes_store(e, r->operand, lanes_deviate(e, r, start, rest.i, few, count, mean, sum), r->slots[0], slot);
+    emit_loop_end(e, &rest, few);
     emit_loop_end(e, &run, 1);
     lanes_join(e, work, r, STAGE_SECOND, NULL, &m2);
     return m2;
@@ -389,12 +473,22 @@ static void lanes_block(struct emit *e, struct lanes_work *work, LLVMValueRef bl
     lanes_runs(e, work, start, length);
     for (int i = 0; i < work->n; i++) {
         struct lanes_reduction *r = &work->reductions[i];
+        /* The sum alone is what the second pass has, too. */
+        if (r->n_parts)
+            lanes_join(e, work, r, lanes_is_var(r) && r->all ? STAGE_SECOND : STAGE_LANES, start,
+                       &states[i * REDUCE_PARTS]);
+    }
+    bool ahead = true;
+    for (int i = 0; i < work->n; i++) {
+        struct lanes_reduction *r = &work->reductions[i];
         LLVMValueRef *state = &states[i * REDUCE_PARTS];
-        lanes_join(e, work, r, STAGE_LANES, start, state);
         if (!lanes_is_var(r)) continue;
+        if (r->sum >= 0) state[0] = states[r->sum * REDUCE_PARTS];
+        if (r->all) state[1] = LLVMBuildTrunc(e->builder, length, e->i32, "");
         LLVMValueRef mean = emit_reduce_mean(e, r->operand, state), count = state[1];
-        LLVMValueRef m2 = lanes_second_pass(e, work, r, mean, length);
+        LLVMValueRef m2 = lanes_second_pass(e, work, r, start, mean, length, ahead);
         emit_reduce_moments(e, r->operand, count, mean, m2, state);
+        ahead = false;
     }
     LLVMValueRef number = LLVMBuildSub(e->builder, block, emit_argument(e, 1), "");
     lanes_state(e, work, lanes_state_at(e, work, partials, number), states, true);
@@ -530,6 +624,7 @@ void emit_lanes_kernel(struct emit *e, const char *blocks, const char *finish, s
     bool small = work.facts->operations <= LANES_SMALL && !work.facts->calls && !work.facts->loops &&
                  e->kernel->n_reductions <= 4;
     if (e->width > work.lanes || (small && e->width > 1)) e->width = work.lanes;
+    work.ahead = small && !work.across && e->engine->isa != ISA_SCALAR;
     work.width = work.tail_width = e->width;
     if (!work.across) work.tail_width = emit_tail_width(e, work.facts);
     summary->width = e->width;

@@ -140,9 +140,9 @@ void emit_reduce_step(struct emit *e, const struct kernel_reduction *reduction, 
         return;
     }
     if (reduction->op == REDUCE_VAR) {
-        LLVMValueRef counts = mask ? LLVMBuildAnd(e->builder, flag, mask, "") : flag;
-        state[0] = emit_add(e, state[0], emit_select(e, counts, x, identity[0]));
-        state[1] = emit_add(e, state[1], LLVMBuildZExt(e->builder, counts, LLVMTypeOf(state[1]), ""));
+        LLVMValueRef counts = mask && flag ? LLVMBuildAnd(e->builder, flag, mask, "") : flag ? flag : mask;
+        state[0] = emit_add(e, state[0], counts ? emit_select(e, counts, x, identity[0]) : x);
+        if (flag) state[1] = emit_add(e, state[1], LLVMBuildZExt(e->builder, counts, LLVMTypeOf(state[1]), ""));
         return;
     }
     bool negated = is_negated(reduction, operand);
@@ -220,7 +220,8 @@ LLVMValueRef emit_reduce_deviation(struct emit *e, LLVMValueRef sum, LLVMValueRe
                                    LLVMValueRef counts) {
     LLVMValueRef d = LLVMBuildFSub(e->builder, x, mean, "");
     LLVMValueRef square = LLVMBuildFMul(e->builder, d, d, "");
-    return LLVMBuildFAdd(e->builder, sum, emit_select(e, counts, square, emit_real(LLVMTypeOf(x), -0.0)), "");
+    if (counts) square = emit_select(e, counts, square, emit_real(LLVMTypeOf(x), -0.0));
+    return LLVMBuildFAdd(e->builder, sum, square, "");
 }
 
 void emit_reduce_moments(struct emit *e, enum dtype operand, LLVMValueRef count, LLVMValueRef mean, LLVMValueRef m2,

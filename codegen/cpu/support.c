@@ -8,7 +8,7 @@
 enum { STOP_SET = 1, STOP_BUSY = 2 };
 
 int64_t cpu_support_poll(struct kernel_watch *watch, int64_t position) {
-    if (*watch->cancel) {
+    if (__atomic_load_n(watch->cancel, __ATOMIC_RELAXED)) {
         int none = 0;
         __atomic_compare_exchange_n(&watch->stop, &none, STOP_SET, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
         return 0;

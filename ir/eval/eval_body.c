@@ -31,7 +31,9 @@ struct eval_frame *eval_frame_new(struct eval *e, struct ir_function *function, 
 
 static bool run_region(struct eval_frame *frame, const struct ir_region *region, const union scalar *args);
 
-static union scalar value_of(const struct eval_frame *frame, const struct ir_value *value) { return frame->values[value->id]; }
+static union scalar value_of(const struct eval_frame *frame, const struct ir_value *value) {
+    return frame->values[value->id];
+}
 
 static bool run_if(struct eval_frame *frame, const struct ir_value *value) {
     const struct ir_region *taken = value->regions[value_of(frame, value->args[0]).i ? 0 : 1];
@@ -100,7 +102,9 @@ static bool run_region(struct eval_frame *frame, const struct ir_region *region,
     return true;
 }
 
-bool eval_frame_run(struct eval_frame *frame, const union scalar *args) { return run_region(frame, &frame->function->body, args); }
+bool eval_frame_run(struct eval_frame *frame, const union scalar *args) {
+    return run_region(frame, &frame->function->body, args);
+}
 
 union scalar eval_frame_result(const struct eval_frame *frame, int number) {
     return value_of(frame, frame->function->body.results[number]);

@@ -1,9 +1,11 @@
-/* eval_graph.c: the value of one node of the array graph, element by element. Every node becomes a dense array in C order. */
+/* eval_graph.c: the value of one node of the array graph, element by element. Every node becomes a dense array in C
+ * order. */
 #include <string.h>
 
 #include "ir/eval/eval_internal.h"
 
-/* --- elements and arrays ---------------------------------------------------------------------------------------------- */
+/* --- elements and arrays
+ * ---------------------------------------------------------------------------------------------- */
 
 union scalar eval_get(enum dtype type, const char *at) {
     union scalar value = {.u = 0};
@@ -33,12 +35,18 @@ union scalar eval_get(enum dtype type, const char *at) {
 }
 
 void eval_put(enum dtype type, char *at, union scalar value) {
-    if (type == TY_F64) memcpy(at, &value.f64, sizeof value.f64);
-    else if (type == TY_F32) memcpy(at, &value.f32, sizeof value.f32);
-    else if (dtype_size(type) == 1) memcpy(at, &(uint8_t){(uint8_t)value.u}, 1);
-    else if (dtype_size(type) == 2) memcpy(at, &(uint16_t){(uint16_t)value.u}, 2);
-    else if (dtype_size(type) == 4) memcpy(at, &(uint32_t){(uint32_t)value.u}, 4);
-    else memcpy(at, &value.u, 8);
+    if (type == TY_F64)
+        memcpy(at, &value.f64, sizeof value.f64);
+    else if (type == TY_F32)
+        memcpy(at, &value.f32, sizeof value.f32);
+    else if (dtype_size(type) == 1)
+        memcpy(at, &(uint8_t){(uint8_t)value.u}, 1);
+    else if (dtype_size(type) == 2)
+        memcpy(at, &(uint16_t){(uint16_t)value.u}, 2);
+    else if (dtype_size(type) == 4)
+        memcpy(at, &(uint32_t){(uint32_t)value.u}, 4);
+    else
+        memcpy(at, &value.u, 8);
 }
 
 int64_t eval_count(const struct eval_array *array) {
@@ -47,7 +55,8 @@ int64_t eval_count(const struct eval_array *array) {
     return count;
 }
 
-bool eval_make(struct eval *e, enum dtype type, int rank, const int64_t *shape, struct span span, struct eval_array *out) {
+bool eval_make(struct eval *e, enum dtype type, int rank, const int64_t *shape, struct span span,
+               struct eval_array *out) {
     *out = (struct eval_array){.type = type, .rank = rank};
     int64_t bytes = dtype_size(type);
     bool possible = true, empty = false;
@@ -92,9 +101,12 @@ static void set_element(struct eval_array *array, int64_t i, union scalar value)
 }
 
 /* Element i of an operand of an elementwise node: a scalar is the same everywhere. */
-static union scalar operand(const struct eval_array *array, int64_t i) { return element(array, array->rank ? i : 0); }
+static union scalar operand(const struct eval_array *array, int64_t i) {
+    return element(array, array->rank ? i : 0);
+}
 
-/* --- nodes --------------------------------------------------------------------------------------------------------------- */
+/* --- nodes
+ * --------------------------------------------------------------------------------------------------------------- */
 
 static union scalar constant(const struct graph_node *node) {
     union scalar value = {.i = node->imm.i};
@@ -111,7 +123,8 @@ static bool eval_input(struct eval *e, const struct graph_node *node, struct eva
     return eval_densify(e, slot, node->span, out);
 }
 
-static bool eval_view(struct eval *e, const struct graph_node *node, const struct eval_array *source, struct eval_array *out) {
+static bool eval_view(struct eval *e, const struct graph_node *node, const struct eval_array *source,
+                      struct eval_array *out) {
     const struct view_map *map = node->map;
     int64_t offset[TYPE_MAX_RANK], step[TYPE_MAX_RANK][TYPE_MAX_RANK] = {{0}}, index[TYPE_MAX_RANK] = {0};
     for (int s = 0; s < map->source_rank; s++) {
@@ -134,7 +147,8 @@ static bool eval_view(struct eval *e, const struct graph_node *node, const struc
     return true;
 }
 
-static bool eval_call(struct eval *e, const struct graph_node *node, const struct eval_array *done, struct eval_array *out) {
+static bool eval_call(struct eval *e, const struct graph_node *node, const struct eval_array *done,
+                      struct eval_array *out) {
     struct eval_array *whole = ARENA_ARRAY(e->arena, struct eval_array, node->n_whole + 1);
     union scalar *args = ARENA_ARRAY(e->arena, union scalar, node->n_args + 1);
     for (int k = 0; k < node->n_whole; k++) whole[k] = done[node->whole[k]->id];
@@ -148,7 +162,8 @@ static bool eval_call(struct eval *e, const struct graph_node *node, const struc
 }
 
 /* Gathers the operands of each result in row-major order of the reduced dimensions. */
-static bool eval_reduction(struct eval *e, const struct graph_node *node, const struct eval_array *done, struct eval_array *out) {
+static bool eval_reduction(struct eval *e, const struct graph_node *node, const struct eval_array *done,
+                           struct eval_array *out) {
     const struct eval_array *x = &done[node->args[0]->id], *flag = node->n_args > 1 ? &done[node->args[1]->id] : NULL;
     int64_t results = eval_count(out), each = 1, index[TYPE_MAX_RANK] = {0};
     for (int d = 0; d < x->rank; d++) each *= node->axes >> d & 1 ? x->shape[d] : 1;
@@ -158,8 +173,10 @@ static bool eval_reduction(struct eval *e, const struct graph_node *node, const 
     for (int64_t i = 0; i < total; i++) {
         int64_t row = 0, place = 0;
         for (int d = 0; d < x->rank; d++) {
-            if (node->axes >> d & 1) place = place * x->shape[d] + index[d];
-            else row = row * x->shape[d] + index[d];
+            if (node->axes >> d & 1)
+                place = place * x->shape[d] + index[d];
+            else
+                row = row * x->shape[d] + index[d];
         }
         list[row * each + place] = element(x, i);
         if (flag) flags[row * each + place] = operand(flag, i).i != 0;
@@ -167,13 +184,16 @@ static bool eval_reduction(struct eval *e, const struct graph_node *node, const 
     }
     bool columns = x->rank > 0 && !(node->axes >> (x->rank - 1) & 1);
     for (int64_t r = 0; r < results; r++)
-        set_element(out, r, eval_reduce(e->arena, node->reduce, x->type, each, list + r * each, flags ? flags + r * each : NULL,
-                                        columns));
+        set_element(out, r,
+                    eval_reduce(e->arena, node->reduce, x->type, each, list + r * each, flags ? flags + r * each : NULL,
+                                columns));
     return true;
 }
 
-static void eval_elementwise(struct eval *e, const struct graph_node *node, const struct eval_array *done, struct eval_array *out) {
-    enum dtype from = done[node->args[0]->id].type, type = node->op == OP_convert || node->op == OP_select ? node->type : from;
+static void eval_elementwise(struct eval *e, const struct graph_node *node, const struct eval_array *done,
+                             struct eval_array *out) {
+    enum dtype from = done[node->args[0]->id].type,
+               type = node->op == OP_convert || node->op == OP_select ? node->type : from;
     for (int64_t i = 0, n = eval_count(out); i < n; i++) {
         union scalar args[3] = {{0}};
         for (int k = 0; k < node->n_args; k++) args[k] = operand(&done[node->args[k]->id], i);
@@ -195,7 +215,9 @@ bool eval_node(struct eval *e, const struct graph_node *node, struct eval_array 
             set_element(out, i, (union scalar){.i = index[node->imm.i]});
         return true;
     case OP_input: return eval_input(e, node, out);
-    case OP_literal: memcpy(out->data, e->plan->literals[node->imm.i].data, (size_t)(n * dtype_size(node->type))); return true;
+    case OP_literal:
+        memcpy(out->data, e->plan->literals[node->imm.i].data, (size_t)(n * dtype_size(node->type)));
+        return true;
     case OP_view: return eval_view(e, node, &done[node->args[0]->id], out);
     case OP_reshape:
         if (eval_count(&done[node->args[0]->id]) != n)

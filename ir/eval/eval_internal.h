@@ -30,7 +30,8 @@ int64_t eval_size(struct eval *e, const struct size *size);
 union scalar eval_get(enum dtype type, const char *at);
 void eval_put(enum dtype type, char *at, union scalar value);
 /* A dense array, C order. False if the shape is impossible. */
-bool eval_make(struct eval *e, enum dtype type, int rank, const int64_t *shape, struct span span, struct eval_array *out);
+bool eval_make(struct eval *e, enum dtype type, int rank, const int64_t *shape, struct span span,
+               struct eval_array *out);
 int64_t eval_count(const struct eval_array *array);
 /* A dense copy of an array of any strides. */
 bool eval_densify(struct eval *e, const struct eval_array *from, struct span span, struct eval_array *out);
@@ -44,8 +45,8 @@ struct eval_frame *eval_frame_new(struct eval *e, struct ir_function *function, 
 bool eval_frame_run(struct eval_frame *frame, const union scalar *args);
 union scalar eval_frame_result(const struct eval_frame *frame, int number);
 
-/* Folds n operands of element type `type` in order of design §5. `flags`: REDUCE_VAR: which count. `columns`: the order of
- * reductions that keep the last dimension. */
+/* Folds n operands of element type `type` in order of design §5. `flags`: REDUCE_VAR: which count. `columns`: the order
+ * of reductions that keep the last dimension. */
 union scalar eval_reduce(struct arena *arena, enum reduce_op op, enum dtype type, int64_t n, const union scalar *x,
                          const bool *flags, bool columns);
 

@@ -1,7 +1,7 @@
 /* eval_plan.c: runs the steps of a plan, one stretch at a time, without looking at fusion's actions.
  *
- * A stretch reads its slots as they were when it began; what it assigns to slots becomes visible at its end, at once. Effects
- * (print, assert) cut it into epochs; in each, checks come first, then values, then the effect. */
+ * A stretch reads its slots as they were when it began; what it assigns to slots becomes visible at its end, at once.
+ * Effects (print, assert) cut it into epochs; in each, checks come first, then values, then the effect. */
 #include <string.h>
 
 #include "ir/eval/eval_internal.h"
@@ -16,7 +16,8 @@ bool eval_fail(struct eval *e, enum diag_code code, struct span span, const char
     return false;
 }
 
-/* --- sizes ---------------------------------------------------------------------------------------------------------- */
+/* --- sizes ----------------------------------------------------------------------------------------------------------
+ */
 
 static int64_t slot_as_size(const struct eval *e, int slot) {
     const struct eval_array *array = &e->slots[slot];
@@ -47,14 +48,16 @@ static bool run_check(struct eval *e, const struct graph_sink *sink) {
     return ok || eval_fail(e, check->code, sink->span, check->text);
 }
 
-/* --- one stretch ---------------------------------------------------------------------------------------------------- */
+/* --- one stretch ----------------------------------------------------------------------------------------------------
+ */
 
 static bool ends_epoch(enum sink_kind kind) {
     return kind == SINK_PRINT || kind == SINK_SAVE || kind == SINK_ASSERT || kind == SINK_LOAD;
 }
 
 /* Computes the nodes that sinks[first .. last] need, in order, unless it was done before. */
-static bool run_nodes(struct eval *e, const struct graph *graph, int first, int last, bool *known, struct eval_array *arrays) {
+static bool run_nodes(struct eval *e, const struct graph *graph, int first, int last, bool *known,
+                      struct eval_array *arrays) {
     bool *needed = ARENA_ARRAY(e->arena, bool, graph->n_nodes + 1);
     for (int i = first; i <= last; i++)
         for (int k = 0; k < graph->sinks[i]->n_nodes; k++) needed[graph->sinks[i]->nodes[k]->id] = true;
@@ -76,7 +79,8 @@ static bool run_effect(struct eval *e, const struct graph_sink *sink, const stru
     switch (sink->kind) {
     case SINK_PRINT: e->result->n_printed++; return true;
     case SINK_ASSERT:
-        return eval_get(TY_BOOL, arrays[sink->nodes[0]->id].data).i || eval_fail(e, DIAG_ASSERT, sink->span, sink->text);
+        return eval_get(TY_BOOL, arrays[sink->nodes[0]->id].data).i ||
+               eval_fail(e, DIAG_ASSERT, sink->span, sink->text);
     case SINK_LOAD:
     case SINK_SAVE: return eval_fail(e, DIAG_UNSUPPORTED, sink->span, "the evaluator has no files");
     default: return true;
@@ -102,7 +106,8 @@ static bool run_graph(struct eval *e, const struct graph *graph) {
     return true;
 }
 
-/* --- steps ----------------------------------------------------------------------------------------------------------- */
+/* --- steps -----------------------------------------------------------------------------------------------------------
+ */
 
 static bool run_block(struct eval *e, const struct plan_block *block);
 
@@ -146,8 +151,10 @@ struct eval_result *eval_plan(struct arena *arena, const struct plan *plan, cons
     if (!run_block(&e, &plan->body)) return result;
     for (int i = 0; i < plan->n_outputs; i++) {
         const struct eval_array *slot = &e.slots[plan->output_slots[i]];
-        if (!slot->data) eval_fail(&e, DIAG_INTERNAL, (struct span){0, 0}, "an output was never set");
-        else eval_densify(&e, slot, (struct span){0, 0}, &result->outputs[i]);
+        if (!slot->data)
+            eval_fail(&e, DIAG_INTERNAL, (struct span){0, 0}, "an output was never set");
+        else
+            eval_densify(&e, slot, (struct span){0, 0}, &result->outputs[i]);
     }
     return result;
 }

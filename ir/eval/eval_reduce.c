@@ -1,7 +1,7 @@
 /* eval_reduce.c: reductions of a list of operands, in the order that the language promises:
  *
- *   lanes     blocks of 64 * L elements, L = 64 for f32, 32 otherwise. Element i of a block belongs to lane i % L and to run
- *             i / (16 * L). A lane's run is a chain; its four runs combine as (r0 + r1) + (r2 + r3); the lanes by halves,
+ *   lanes     blocks of 64 * L elements, L = 64 for f32, 32 otherwise. Element i of a block belongs to lane i % L and
+ * to run i / (16 * L). A lane's run is a chain; its four runs combine as (r0 + r1) + (r2 + r3); the lanes by halves,
  *             lane i with lane i + half; the blocks by adjacent pairs, an odd one passing up.
  *   columns   chains of 64 elements, which combine by adjacent pairs, an odd one passing up.
  *
@@ -12,7 +12,8 @@
 
 enum { CHAIN_VECTORS = 16, RUNS = 4, COLUMN_RUN = 64, MOST_LANES = 64 };
 
-/* --- folds: of x[0 .. n) with identity and operation ---------------------------------------------------------------------- */
+/* --- folds: of x[0 .. n) with identity and operation
+ * ---------------------------------------------------------------------- */
 
 struct fold {
     enum op op;
@@ -30,7 +31,9 @@ static union scalar pairwise(const struct fold *fold, union scalar *parts, int64
     return n ? parts[0] : fold->identity;
 }
 
-static int lanes_of(enum dtype type) { return type == TY_F32 ? 64 : 32; }
+static int lanes_of(enum dtype type) {
+    return type == TY_F32 ? 64 : 32;
+}
 
 static union scalar fold_block(const struct fold *fold, int lanes, const union scalar *x, int64_t n) {
     union scalar lane[MOST_LANES];
@@ -65,7 +68,8 @@ static union scalar fold_part(const struct fold *fold, bool columns, const union
     return columns ? fold_column_run(fold, x, n) : fold_block(fold, lanes_of(fold->type), x, n);
 }
 
-static union scalar fold_all(struct arena *arena, const struct fold *fold, bool columns, const union scalar *x, int64_t n) {
+static union scalar fold_all(struct arena *arena, const struct fold *fold, bool columns, const union scalar *x,
+                             int64_t n) {
     int64_t size = part_size(fold->type, columns), parts = (n + size - 1) / size;
     union scalar *part = ARENA_ARRAY(arena, union scalar, parts + 1);
     for (int64_t p = 0; p < parts; p++)
@@ -79,7 +83,8 @@ static union scalar number(enum dtype type, double f, int64_t i) {
     return (union scalar){.i = i};
 }
 
-/* --- positions ---------------------------------------------------------------------------------------------------------- */
+/* --- positions
+ * ---------------------------------------------------------------------------------------------------------- */
 
 static bool is_nan(enum dtype type, union scalar x) {
     return type == TY_F32 ? isnan(x.f32) : type == TY_F64 ? isnan(x.f64) : false;
@@ -98,7 +103,8 @@ static union scalar find(enum dtype type, bool largest, bool skip_nan, int64_t n
     return (union scalar){.i = best};
 }
 
-/* --- variance ------------------------------------------------------------------------------------------------------------- */
+/* --- variance
+ * ------------------------------------------------------------------------------------------------------------- */
 
 /* Count, mean and sum of squared deviations of one part, or of several. */
 struct moments {
@@ -119,12 +125,14 @@ static union scalar apply(enum op op, enum dtype type, union scalar a, union sca
     return eval_scalar(op, type, type, (union scalar[]){a, b, {0}}, NULL);
 }
 
-static double as_double(enum dtype type, union scalar x) { return type == TY_F32 ? (double)x.f32 : x.f64; }
+static double as_double(enum dtype type, union scalar x) {
+    return type == TY_F32 ? (double)x.f32 : x.f64;
+}
 
-/* In the operand's own type: the elements that count, others replaced by the identity, are summed in the usual order; so are
- * the squares of what is left when the mean is taken off. `kept` is room for n elements. */
-static struct moments moments_of(const struct fold *sum, bool columns, const union scalar *x, const bool *flags, int64_t n,
-                                 union scalar *kept) {
+/* In the operand's own type: the elements that count, others replaced by the identity, are summed in the usual order;
+ * so are the squares of what is left when the mean is taken off. `kept` is room for n elements. */
+static struct moments moments_of(const struct fold *sum, bool columns, const union scalar *x, const bool *flags,
+                                 int64_t n, union scalar *kept) {
     int64_t count = 0;
     for (int64_t i = 0; i < n; i++) {
         kept[i] = flags[i] ? x[i] : sum->identity;
@@ -147,9 +155,11 @@ static union scalar variance(struct arena *arena, enum dtype type, int64_t n, co
     union scalar *kept = ARENA_ARRAY(arena, union scalar, size);
     struct fold sum = {OP_add, type, number(type, -0.0, 0)};
     for (int64_t p = 0; p < parts; p++)
-        part[p] = moments_of(&sum, columns, x + p * size, flags + p * size, n - p * size < size ? n - p * size : size, kept);
+        part[p] =
+            moments_of(&sum, columns, x + p * size, flags + p * size, n - p * size < size ? n - p * size : size, kept);
     for (; parts > 1; parts = (parts + 1) / 2)
-        for (int64_t i = 0; i < parts; i += 2) part[i / 2] = i + 1 < parts ? moments_join(part[i], part[i + 1]) : part[i];
+        for (int64_t i = 0; i < parts; i += 2)
+            part[i / 2] = i + 1 < parts ? moments_join(part[i], part[i + 1]) : part[i];
     return (union scalar){.f64 = part[0].m2};
 }
 

@@ -1,7 +1,7 @@
 /* oracle.h: one program on one set of inputs: the reference evaluator against compiled code, bit for bit.
  *
  *     struct oracle oracle;
- *     oracle_open(&oracle, 4);                 a context for every instruction set of this machine
+ *     if (oracle_open(&oracle, 4)) …           a context for every instruction set of this machine
  *     oracle_check(&oracle, source, inputs, n, why, sizeof why);
  *     oracle_close(&oracle);
  */
@@ -35,10 +35,10 @@ enum oracle_verdict {
     ORACLE_DIFFERENT, /* `why` says where */
 };
 
-/* Opens what this machine has; at least one instruction set. */
-void oracle_open(struct oracle *oracle, int ulp);
+/* Opens what this machine has. False, with a message, if that is nothing. */
+bool oracle_open(struct oracle *oracle, int ulp);
 void oracle_close(struct oracle *oracle);
-enum oracle_verdict oracle_check(struct oracle *oracle, const char *source, const struct oracle_input *inputs, int n, char *why,
-                                 size_t size);
+enum oracle_verdict oracle_check(struct oracle *oracle, const char *source, const struct oracle_input *inputs, int n,
+                                 char *why, size_t size);
 
 #endif

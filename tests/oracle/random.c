@@ -10,35 +10,51 @@ struct maker {
     struct random_program *program;
 };
 
-static void add(struct maker *m, const char *statement) { m->program->statements[m->program->n_statements++] = statement; }
+static void add(struct maker *m, const char *statement) {
+    m->program->statements[m->program->n_statements++] = statement;
+}
 
 static bool is_full(const struct maker *m) {
     return m->program->n_statements >= RANDOM_STATEMENTS - 4 || m->g.n_variables >= GEN_VARIABLES - 4;
 }
 
-static void define(struct maker *m, struct piece piece) { m->g.variables[m->g.n_variables++] = piece; }
+static void define(struct maker *m, struct piece piece) {
+    m->g.variables[m->g.n_variables++] = piece;
+}
 
-static const char *fresh(struct maker *m) { return gen_text(&m->g, "a%d", m->g.names++); }
+static const char *fresh(struct maker *m) {
+    return gen_text(&m->g, "a%d", m->g.names++);
+}
 
-/* --- inputs ------------------------------------------------------------------------------------------------------------------------ */
+/* --- inputs
+ * ------------------------------------------------------------------------------------------------------------------------
+ */
 
 static void put_element(struct gen *g, enum dtype type, char *at) {
     static const double plain[] = {0.0, -0.0, 1.0, -1.0, 0.5, 2.0, 3.25, -7.5, 100.0, 1e-3, 12345.678};
-    static const double odd[] = {0.0 / 0.0, 1.0 / 0.0, -1.0 / 0.0, 1e300, -1e-310, 5e-324, 1e-40, 3e38, 2147483648.5, 9.3e18, -1e19};
+    static const double odd[] = {0.0 / 0.0, 1.0 / 0.0, -1.0 / 0.0,   1e300,  -1e-310, 5e-324,
+                                 1e-40,     3e38,      2147483648.5, 9.3e18, -1e19};
     uint64_t bits = gen_bits(g);
     if (type == TY_BOOL) {
         *at = bits & 1;
     } else if (dtype_is_float(type)) {
         double x = (double)(int64_t)gen_bits(g) * 0x1p-60; /* up to 8, all bits in use */
-        if (gen_chance(g, 10)) x = GEN_PICK(g, plain);
-        else if (gen_chance(g, 4)) x = GEN_PICK(g, odd);
+        if (gen_chance(g, 10))
+            x = GEN_PICK(g, plain);
+        else if (gen_chance(g, 4))
+            x = GEN_PICK(g, odd);
         float single = (float)x;
-        if (type == TY_F32) memcpy(at, &single, sizeof single);
-        else memcpy(at, &x, sizeof x);
+        if (type == TY_F32)
+            memcpy(at, &single, sizeof single);
+        else
+            memcpy(at, &x, sizeof x);
     } else {
-        if (gen_chance(g, 50)) bits = (uint64_t)(int64_t)(gen_below(g, 21) - 8);
-        else if (gen_chance(g, 20)) bits = (uint64_t)1 << (8 * dtype_size(type) - 1);
-        else if (gen_chance(g, 20)) bits = ((uint64_t)1 << (8 * dtype_size(type) - 1)) - 1;
+        if (gen_chance(g, 50))
+            bits = (uint64_t)(int64_t)(gen_below(g, 21) - 8);
+        else if (gen_chance(g, 20))
+            bits = (uint64_t)1 << (8 * dtype_size(type) - 1);
+        else if (gen_chance(g, 20))
+            bits = ((uint64_t)1 << (8 * dtype_size(type) - 1)) - 1;
         memcpy(at, &bits, (size_t)dtype_size(type));
     }
 }
@@ -55,8 +71,10 @@ static void lay_out(struct gen *g, struct oracle_input *input) {
         int d = order[k];
         input->stride[d] = extent;
         if (!dense && gen_chance(g, 25)) input->stride[d] *= 2 + gen_below(g, 2);
-        if (!dense && gen_chance(g, 10)) input->stride[d] = 0;
-        else extent = input->stride[d] * (input->shape[d] > 0 ? input->shape[d] : 1);
+        if (!dense && gen_chance(g, 10))
+            input->stride[d] = 0;
+        else
+            extent = input->stride[d] * (input->shape[d] > 0 ? input->shape[d] : 1);
     }
     char *data = arena_alloc(g->arena, (size_t)extent + 8);
     for (int64_t at = 0; at + size <= extent; at += size) put_element(g, input->type, data + at);
@@ -79,7 +97,7 @@ static void make_input(struct maker *m, const struct shape *shape) {
     const char *dims = "";
     for (int d = 0; d < shape->rank; d++) dims = gen_text(g, "%s%s", dims, d ? ", :" : ":");
     const char *type = dtype_name(input->type);
-    add(m, shape->rank == 0 ? gen_text(g, "param %s: %s", name, type)
+    add(m, shape->rank == 0    ? gen_text(g, "param %s: %s", name, type)
            : gen_chance(g, 70) ? gen_text(g, "param %s: [%s]", name, dims)
                                : gen_text(g, "param %s: %s[%s]", name, type, dims));
     define(m, (struct piece){name, input->type, *shape});
@@ -92,8 +110,10 @@ static void make_weak_inputs(struct maker *m) {
         struct oracle_input *input = &m->program->inputs[m->program->n_inputs++];
         *input = (struct oracle_input){.name = {'k', (char)('0' + wide)}, .type = wide ? TY_F64 : TY_I64};
         input->data = arena_alloc(g->arena, 8);
-        if (wide) memcpy(input->data, &(double){gen_below(g, 40) * 0.375 - 5}, 8);
-        else memcpy(input->data, &(int64_t){gen_below(g, 500) - 100}, 8);
+        if (wide)
+            memcpy(input->data, &(double){gen_below(g, 40) * 0.375 - 5}, 8);
+        else
+            memcpy(input->data, &(int64_t){gen_below(g, 500) - 100}, 8);
         add(m, wide ? "param k1 = 2.5" : "param k0 = 3");
     }
     g->weak_int = "k0", g->weak_float = "k1";
@@ -125,9 +145,13 @@ static void make_shapes(struct maker *m) {
     g->shapes[g->n_shapes++] = (struct shape){1, {1 + gen_below(g, 200)}};
 }
 
-/* --- statements ------------------------------------------------------------------------------------------------------------------------ */
+/* --- statements
+ * ------------------------------------------------------------------------------------------------------------------------
+ */
 
-static const struct shape *some_shape(struct gen *g) { return &g->shapes[gen_below(g, g->n_shapes)]; }
+static const struct shape *some_shape(struct gen *g) {
+    return &g->shapes[gen_below(g, g->n_shapes)];
+}
 
 static void assign(struct maker *m) {
     struct gen *g = &m->g;
@@ -140,13 +164,15 @@ static void assign(struct maker *m) {
 
 /* x += …, which keeps type and shape. */
 static void update(struct maker *m) {
-    static const char *const float_ops[] = {"+=", "-=", "*=", "/="}, *const int_ops[] = {"+=", "-=", "*=", "//=", "%=", "&=", "<<="};
+    static const char *const float_ops[] = {"+=", "-=", "*=", "/="}, *const int_ops[] = {
+                                                                         "+=", "-=", "*=", "//=", "%=", "&=", "<<="};
     struct gen *g = &m->g;
     const struct piece *v = &g->variables[gen_below(g, g->n_variables)];
     if (v->text[0] != 'a' || v->type == TY_BOOL) return;
     g->budget = 5;
     struct piece made = gen_expr(g, v->type, &v->shape);
-    add(m, gen_text(g, "%s %s %s", v->text, dtype_is_float(v->type) ? GEN_PICK(g, float_ops) : GEN_PICK(g, int_ops), made.text));
+    add(m, gen_text(g, "%s %s %s", v->text, dtype_is_float(v->type) ? GEN_PICK(g, float_ops) : GEN_PICK(g, int_ops),
+                    made.text));
 }
 
 static void check_condition(struct maker *m) {
@@ -176,8 +202,10 @@ static void branch(struct maker *m) {
     const char *a = gen_exact(g, type, &shape).text;
     g->budget = 6;
     const char *b = gen_exact(g, type, &shape).text;
-    if (gen_chance(g, 50)) add(m, gen_text(g, "if %s { %s = %s } else { %s = %s }", condition, name, a, name, b));
-    else add(m, gen_text(g, "%s = %s\nif %s { %s = %s }", name, a, condition, name, b));
+    if (gen_chance(g, 50))
+        add(m, gen_text(g, "if %s { %s = %s } else { %s = %s }", condition, name, a, name, b));
+    else
+        add(m, gen_text(g, "%s = %s\nif %s { %s = %s }", name, a, condition, name, b));
     define(m, (struct piece){name, type, shape});
 }
 
@@ -196,12 +224,15 @@ static void loop(struct maker *m) {
     const char *next = gen_exact(g, type, &shape).text, *leave = "";
     g->budget = 3;
     if (gen_chance(g, 40))
-        leave = gen_text(g, "    if %s { %s }\n", gen_expr(g, TY_BOOL, &shape_scalar).text, gen_chance(g, 60) ? "break" : "continue");
+        leave = gen_text(g, "    if %s { %s }\n", gen_expr(g, TY_BOOL, &shape_scalar).text,
+                         gen_chance(g, 60) ? "break" : "continue");
     g->n_variables = known;
-    if (counted) add(m, gen_text(g, "%s = %s\nfor %s in 0:%d {\n%s    %s = %s\n}", name, start, i, 1 + gen_below(g, 4), leave, name, next));
+    if (counted)
+        add(m, gen_text(g, "%s = %s\nfor %s in 0:%d {\n%s    %s = %s\n}", name, start, i, 1 + gen_below(g, 4), leave,
+                        name, next));
     else
-        add(m, gen_text(g, "%s = %s; %s = i64(0)\nwhile %s < %d {\n    %s += 1\n%s    %s = %s\n}", name, start, i, i, 1 + gen_below(g, 4), i,
-                        leave, name, next));
+        add(m, gen_text(g, "%s = %s; %s = i64(0)\nwhile %s < %d {\n    %s += 1\n%s    %s = %s\n}", name, start, i, i,
+                        1 + gen_below(g, 4), i, leave, name, next));
     define(m, (struct piece){name, type, shape});
 }
 
@@ -241,8 +272,10 @@ static void call_ufunc(struct maker *m) {
     g->budget = 6;
     struct shape shape;
     const char *text = gen_call_text(g, ufunc, some_shape(g), &shape), *names[2] = {fresh(m), fresh(m)};
-    if (ufunc->n_results == 2) add(m, gen_text(g, "%s, %s = %s", names[0], names[1], text));
-    else add(m, gen_text(g, "%s = %s", names[0], text));
+    if (ufunc->n_results == 2)
+        add(m, gen_text(g, "%s, %s = %s", names[0], names[1], text));
+    else
+        add(m, gen_text(g, "%s = %s", names[0], text));
     for (int i = 0; i < ufunc->n_results; i++) define(m, (struct piece){names[i], ufunc->results[i], shape});
 }
 

@@ -1,8 +1,8 @@
 /* random.h: random programs, made from a seed.
  *
- * Types and shapes are followed while a program is made, so nearly all of them are accepted; sizes are known numbers here and
- * run-time values to Weft. Every statement begins a line, so that a failing program can be made smaller by leaving
- * lines out.
+ * Types and shapes are followed while a program is made, so nearly all of them are accepted; sizes are known numbers
+ * here and run-time values to Weft. Every statement begins a line, so that a failing program can be made smaller by
+ * leaving lines out.
  */
 #ifndef ORACLE_RANDOM_H
 #define ORACLE_RANDOM_H

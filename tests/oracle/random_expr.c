@@ -12,8 +12,12 @@ uint64_t gen_bits(struct gen *g) {
     return z ^ z >> 31;
 }
 
-int gen_below(struct gen *g, int n) { return (int)(gen_bits(g) % (uint64_t)n); }
-bool gen_chance(struct gen *g, int percent) { return gen_below(g, 100) < percent; }
+int gen_below(struct gen *g, int n) {
+    return (int)(gen_bits(g) % (uint64_t)n);
+}
+bool gen_chance(struct gen *g, int percent) {
+    return gen_below(g, 100) < percent;
+}
 
 enum dtype gen_type(struct gen *g) {
     static const enum dtype types[] = {TY_F64, TY_F64, TY_F64, TY_F32, TY_F32, TY_F32, TY_I64, TY_I64, TY_I32,
@@ -50,7 +54,8 @@ int64_t shape_count(const struct shape *shape) {
     return n;
 }
 
-/* --- literals --------------------------------------------------------------------------------------------------------------- */
+/* --- literals
+ * --------------------------------------------------------------------------------------------------------------- */
 
 static const char *int_text(struct gen *g, enum dtype type) {
     int bits = 8 * dtype_size(type);
@@ -58,18 +63,18 @@ static const char *int_text(struct gen *g, enum dtype type) {
     switch (gen_below(g, 8)) {
     case 0: return "0";
     case 1: return is_signed ? "-1" : "1";
-    case 2: /* the largest */
-        return gen_text(g, "%llu", (unsigned long long)(UINT64_MAX >> (64 - bits + is_signed)));
-    case 3: /* the smallest */
-        return is_signed ? gen_text(g, "-%llu", 1ULL << (bits - 1)) : "0";
+    case 2: /* the largest */ return gen_text(g, "%llu", (unsigned long long)(UINT64_MAX >> (64 - bits + is_signed)));
+    case 3: /* the smallest */ return is_signed ? gen_text(g, "-%llu", 1ULL << (bits - 1)) : "0";
     default: return gen_text(g, "%d", gen_below(g, is_signed ? 21 : 12) - (is_signed ? 9 : 0));
     }
 }
 
 static const char *float_text(struct gen *g, enum dtype type) {
-    static const char *const plain[] = {"0.0", "-0.0", "1.0",  "-1.0", "0.5",  "2.0",   "-2.5", "0.1",  "3.0",     "1e-3",
-                                        "7.25", "1e10", "-1e5", "100.0", "1.5", "-0.75", "2.0",  "1e-7", "0.3333333", "pi"};
-    static const char *const odd64[] = {"nan", "inf", "-inf", "1e-310", "1e300", "-5e-324", "1.7976931348623157e308", "4503599627370497.5"};
+    static const char *const plain[] = {"0.0", "-0.0",  "1.0",  "-1.0", "0.5",       "2.0",  "-2.5",
+                                        "0.1", "3.0",   "1e-3", "7.25", "1e10",      "-1e5", "100.0",
+                                        "1.5", "-0.75", "2.0",  "1e-7", "0.3333333", "pi"};
+    static const char *const odd64[] = {
+        "nan", "inf", "-inf", "1e-310", "1e300", "-5e-324", "1.7976931348623157e308", "4503599627370497.5"};
     static const char *const odd32[] = {"nan", "inf", "-inf", "1e-40", "3e38", "-1e-45", "16777217.0", "8388608.5"};
     if (gen_chance(g, 85)) return GEN_PICK(g, plain);
     return type == TY_F32 ? GEN_PICK(g, odd32) : GEN_PICK(g, odd64);
@@ -83,17 +88,21 @@ const char *gen_literal(struct gen *g, enum dtype type) {
 /* A weak operand: takes the other's type. */
 static const char *weak(struct gen *g, enum dtype type) {
     bool is_float = dtype_is_float(type);
-    if (gen_chance(g, 15) && g->weak_int) return is_float && g->weak_float && gen_chance(g, 50) ? g->weak_float : g->weak_int;
+    if (gen_chance(g, 15) && g->weak_int)
+        return is_float && g->weak_float && gen_chance(g, 50) ? g->weak_float : g->weak_int;
     if (gen_chance(g, 15) && !g->scalar && g->n_variables) {
         const struct piece *v = &g->variables[gen_below(g, g->n_variables)];
         if (v->shape.rank == 1) return gen_text(g, "len(%s)", v->text);
         if (v->shape.rank > 1) return gen_text(g, "%s.shape[%d]", v->text, gen_below(g, v->shape.rank));
     }
-    const char *text = dtype_is_float(type) && gen_chance(g, 70) ? float_text(g, type) : gen_text(g, "%d", gen_below(g, 7));
+    const char *text =
+        dtype_is_float(type) && gen_chance(g, 70) ? float_text(g, type) : gen_text(g, "%d", gen_below(g, 7));
     return text[0] == '-' ? gen_text(g, "(%s)", text) : text;
 }
 
-/* --- leaves -------------------------------------------------------------------------------------------------------------------- */
+/* --- leaves
+ * --------------------------------------------------------------------------------------------------------------------
+ */
 
 static struct piece variable(struct gen *g, enum dtype type, const struct shape *to, bool any_type) {
     int start = g->n_variables ? gen_below(g, g->n_variables) : 0;
@@ -110,7 +119,8 @@ static struct piece element_of_whole(struct gen *g) {
         struct piece i = gen_leaf(g, GEN_PICK(g, ((enum dtype[]){TY_I64, TY_I32, TY_U8})), &shape_scalar);
         at[d] = gen_text(g, "i64(%s) %% %s.shape[%d]", i.text, g->whole, d);
     }
-    const char *text = g->whole_rank == 1 ? gen_text(g, "%s[%s]", g->whole, at[0]) : gen_text(g, "%s[%s, %s]", g->whole, at[0], at[1]);
+    const char *text =
+        g->whole_rank == 1 ? gen_text(g, "%s[%s]", g->whole, at[0]) : gen_text(g, "%s[%s, %s]", g->whole, at[0], at[1]);
     return (struct piece){text, g->whole_type, shape_scalar};
 }
 
@@ -126,7 +136,8 @@ struct piece gen_leaf(struct gen *g, enum dtype type, const struct shape *to) {
     return v;
 }
 
-/* --- operations ------------------------------------------------------------------------------------------------------------------ */
+/* --- operations
+ * ------------------------------------------------------------------------------------------------------------------ */
 
 static struct piece joined(const char *text, enum dtype type, const struct piece *a, const struct piece *b) {
     return (struct piece){text, type, shape_join(&a->shape, &b->shape)};
@@ -153,11 +164,13 @@ static struct piece boolean(struct gen *g, const struct shape *to) {
     default: {
         static const char *const ops[] = {"<", "<=", ">", ">=", "==", "!="};
         if (type == TY_BOOL) type = TY_I32;
-        enum dtype other = dtype_is_int(type) && gen_chance(g, 30) ? GEN_PICK(g, ((enum dtype[]){TY_I64, TY_U64, TY_I8})) : type;
+        enum dtype other =
+            dtype_is_int(type) && gen_chance(g, 30) ? GEN_PICK(g, ((enum dtype[]){TY_I64, TY_U64, TY_I8})) : type;
         a = gen_expr(g, type, to), b = gen_expr(g, other, to);
         if (gen_chance(g, 20)) { /* a chain */
             struct piece c = gen_expr(g, type, to), ab = joined("", type, &a, &b);
-            return joined(gen_text(g, "(%s %s %s %s %s)", a.text, GEN_PICK(g, ops), b.text, GEN_PICK(g, ops), c.text), TY_BOOL, &ab, &c);
+            return joined(gen_text(g, "(%s %s %s %s %s)", a.text, GEN_PICK(g, ops), b.text, GEN_PICK(g, ops), c.text),
+                          TY_BOOL, &ab, &c);
         }
         if (gen_chance(g, 30)) b = (struct piece){weak(g, type), type, shape_scalar};
         return joined(gen_text(g, "(%s %s %s)", a.text, GEN_PICK(g, ops), b.text), TY_BOOL, &a, &b);
@@ -173,7 +186,9 @@ static struct piece integer(struct gen *g, enum dtype type, const struct shape *
     switch (gen_below(g, 8)) {
     case 0: a.text = gen_text(g, "%s(%s)", GEN_PICK(g, prefix), a.text); return a;
     case 1: a.text = gen_text(g, gen_chance(g, 50) ? "(-%s)" : "(~%s)", a.text); return a;
-    case 2: b = gen_expr(g, type, to); return joined(gen_text(g, "%s(%s, %s)", GEN_PICK(g, named), a.text, b.text), type, &a, &b);
+    case 2:
+        b = gen_expr(g, type, to);
+        return joined(gen_text(g, "%s(%s, %s)", GEN_PICK(g, named), a.text, b.text), type, &a, &b);
     case 3: a.text = gen_text(g, "(%s %s %s)", a.text, GEN_PICK(g, infix), weak(g, type)); return a;
     default:
         b = gen_expr(g, type, to);
@@ -184,29 +199,40 @@ static struct piece integer(struct gen *g, enum dtype type, const struct shape *
 static struct piece floating(struct gen *g, enum dtype type, const struct shape *to) {
     static const char *const infix[] = {"+", "-", "*", "/", "+", "-", "*", "+", "*", "//", "%"};
     static const char *const named[] = {"min", "max", "fmin", "fmax", "copysign", "hypot", "atan2", "pow", "fmod"};
-    static const char *const exact[] = {"abs", "sign", "square", "sqrt", "floor", "ceil", "trunc", "rint", "round", "relu", "deg2rad", "sqrt"};
-    static const char *const dear[] = {"exp", "log", "sin", "cos", "tan", "exp2", "log1p", "expm1", "tanh", "atan", "cbrt", "erf",
+    static const char *const exact[] = {"abs",   "sign", "square", "sqrt", "floor",   "ceil",
+                                        "trunc", "rint", "round",  "relu", "deg2rad", "sqrt"};
+    static const char *const dear[] = {"exp",     "log",      "sin",   "cos",   "tan",    "exp2",
+                                       "log1p",   "expm1",    "tanh",  "atan",  "cbrt",   "erf",
                                        "sigmoid", "softplus", "sinpi", "cospi", "lgamma", "asinh"};
     struct piece a = gen_expr(g, type, to), b, c;
     switch (gen_below(g, 12)) {
     case 0:
     case 1: a.text = gen_text(g, "%s(%s)", GEN_PICK(g, exact), a.text); return a;
     case 2:
-        if (gen_chance(g, 50)) a.text = gen_text(g, "%s(%s)", GEN_PICK(g, dear), a.text);
-        else a.text = gen_text(g, "(-%s)", a.text);
+        if (gen_chance(g, 50))
+            a.text = gen_text(g, "%s(%s)", GEN_PICK(g, dear), a.text);
+        else
+            a.text = gen_text(g, "(-%s)", a.text);
         return a;
-    case 3: b = gen_expr(g, type, to); return joined(gen_text(g, "%s(%s, %s)", GEN_PICK(g, named), a.text, b.text), type, &a, &b);
+    case 3:
+        b = gen_expr(g, type, to);
+        return joined(gen_text(g, "%s(%s, %s)", GEN_PICK(g, named), a.text, b.text), type, &a, &b);
     case 4:
-        if (gen_chance(g, 50)) a.text = gen_text(g, "(%s %s %s)", a.text, GEN_PICK(g, infix), weak(g, type));
-        else a.text = gen_text(g, "(%s**%d)", a.text, 2 + gen_below(g, 2));
+        if (gen_chance(g, 50))
+            a.text = gen_text(g, "(%s %s %s)", a.text, GEN_PICK(g, infix), weak(g, type));
+        else
+            a.text = gen_text(g, "(%s**%d)", a.text, 2 + gen_below(g, 2));
         return a;
     case 5: { /* a product and a sum: contracted */
         b = gen_expr(g, type, to), c = gen_expr(g, type, to);
         struct piece ab = joined("", type, &a, &b);
         const char *form[3] = {"(", "*", " + "}, *end = ")";
-        if (gen_chance(g, 30)) form[0] = "fma(", form[1] = form[2] = ", ";
-        else if (gen_chance(g, 40)) form[2] = " - ";
-        return joined(gen_text(g, "%s%s%s%s%s%s%s", form[0], a.text, form[1], b.text, form[2], c.text, end), type, &ab, &c);
+        if (gen_chance(g, 30))
+            form[0] = "fma(", form[1] = form[2] = ", ";
+        else if (gen_chance(g, 40))
+            form[2] = " - ";
+        return joined(gen_text(g, "%s%s%s%s%s%s%s", form[0], a.text, form[1], b.text, form[2], c.text, end), type, &ab,
+                      &c);
     }
     case 6: {
         struct piece ab;
@@ -254,7 +280,8 @@ struct piece gen_expr(struct gen *g, enum dtype type, const struct shape *to) {
     case 2:
         if (g->n_ufuncs) {
             int which = gen_below(g, g->n_ufuncs);
-            if (g->ufuncs[which].n_results == 1 && !(g->simple && g->scalar)) made = gen_ufunc_call(g, &g->ufuncs[which], 0, type, to);
+            if (g->ufuncs[which].n_results == 1 && !(g->simple && g->scalar))
+                made = gen_ufunc_call(g, &g->ufuncs[which], 0, type, to);
         }
         break;
     case 3:
@@ -284,6 +311,8 @@ struct piece gen_exact(struct gen *g, enum dtype type, const struct shape *to) {
         ones = ones || to->dim[d] == 1;
     }
     /* A size that is only known to be 1 when it is bound may not be broadcast to a literal 1. */
-    if (ones) return (struct piece){gen_text(g, "where(full(true%s), %s, %s(0))", dims, made.text, dtype_name(type)), type, *to};
+    if (ones)
+        return (struct piece){gen_text(g, "where(full(true%s), %s, %s(0))", dims, made.text, dtype_name(type)), type,
+                              *to};
     return (struct piece){gen_text(g, "broadcast_to(%s%s)", made.text, dims), type, *to};
 }

@@ -43,10 +43,10 @@ struct gen {
     int n_ufuncs;
     const char *weak_int, *weak_float; /* params with defaults, or NULL */
     int names;
-    int budget;  /* operations that the current statement may still have */
-    bool scalar; /* inside a ufunc: no arrays */
-    bool simple; /* inside a loop of a ufunc: nothing that is run too often */
-    int loops;   /* nesting of loops in a ufunc */
+    int budget;        /* operations that the current statement may still have */
+    bool scalar;       /* inside a ufunc: no arrays */
+    bool simple;       /* inside a loop of a ufunc: nothing that is run too often */
+    int loops;         /* nesting of loops in a ufunc */
     const char *whole; /* in a ufunc: its whole-array parameter, or NULL */
     int whole_rank;
     enum dtype whole_type;
@@ -57,7 +57,7 @@ int gen_below(struct gen *g, int n);
 bool gen_chance(struct gen *g, int percent);
 enum dtype gen_type(struct gen *g);
 #define GEN_PICK(g, array) ((array)[gen_below((g), (int)(sizeof(array) / sizeof *(array)))])
-#define gen_text(g, ...) arena_printf((g)->arena, __VA_ARGS__)
+#define gen_text(g, ...)   arena_printf((g)->arena, __VA_ARGS__)
 
 bool shape_same(const struct shape *a, const struct shape *b);
 /* True if `a` broadcasts to `to`. */
@@ -79,7 +79,8 @@ struct piece gen_leaf(struct gen *g, enum dtype type, const struct shape *to);
 struct piece gen_view(struct gen *g, enum dtype type, const struct shape *to);
 struct piece gen_reduction(struct gen *g, enum dtype type, const struct shape *to);
 struct piece gen_maker(struct gen *g, enum dtype type, const struct shape *to);
-struct piece gen_ufunc_call(struct gen *g, const struct ufunc *ufunc, int result, enum dtype type, const struct shape *to);
+struct piece gen_ufunc_call(struct gen *g, const struct ufunc *ufunc, int result, enum dtype type,
+                            const struct shape *to);
 /* `name(args)` alone. */
 const char *gen_call_text(struct gen *g, const struct ufunc *ufunc, const struct shape *to, struct shape *shape);
 

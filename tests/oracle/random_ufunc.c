@@ -3,14 +3,18 @@
 
 #include "oracle/random_gen.h"
 
-/* --- calls --------------------------------------------------------------------------------------------------------------------- */
+/* --- calls
+ * ---------------------------------------------------------------------------------------------------------------------
+ */
 
 /* An array expression of this rank, short enough to be passed whole. */
 static struct piece whole_argument(struct gen *g, enum dtype type, int rank) {
     for (int i = 0; i < g->n_variables; i++)
-        if (g->variables[i].type == type && g->variables[i].shape.rank == rank && shape_count(&g->variables[i].shape) > 0)
+        if (g->variables[i].type == type && g->variables[i].shape.rank == rank &&
+            shape_count(&g->variables[i].shape) > 0)
             return g->variables[i];
-    return (struct piece){gen_text(g, rank == 1 ? "full(%s, 5)" : "full(%s, 3, 2)", gen_literal(g, type)), type, {rank, {0}}};
+    return (struct piece){
+        gen_text(g, rank == 1 ? "full(%s, 5)" : "full(%s, 3, 2)", gen_literal(g, type)), type, {rank, {0}}};
 }
 
 const char *gen_call_text(struct gen *g, const struct ufunc *ufunc, const struct shape *to, struct shape *shape) {
@@ -28,7 +32,8 @@ const char *gen_call_text(struct gen *g, const struct ufunc *ufunc, const struct
     return gen_text(g, "%s(%s)", ufunc->name, text);
 }
 
-struct piece gen_ufunc_call(struct gen *g, const struct ufunc *ufunc, int result, enum dtype type, const struct shape *to) {
+struct piece gen_ufunc_call(struct gen *g, const struct ufunc *ufunc, int result, enum dtype type,
+                            const struct shape *to) {
     struct piece made = {.type = type};
     const char *text = gen_call_text(g, ufunc, to, &made.shape);
     if (!text) return (struct piece){0};
@@ -36,7 +41,9 @@ struct piece gen_ufunc_call(struct gen *g, const struct ufunc *ufunc, int result
     return made;
 }
 
-/* --- statements --------------------------------------------------------------------------------------------------------------------- */
+/* --- statements
+ * ---------------------------------------------------------------------------------------------------------------------
+ */
 
 struct writer {
     struct gen *g;
@@ -57,7 +64,9 @@ static void write(struct writer *w, const char *line) {
 static void write_block(struct writer *w, int statements);
 
 static void write_assignment(struct writer *w) {
-    static const char *const float_ops[] = {"+=", "-=", "*=", "/="}, *const int_ops[] = {"+=", "-=", "*=", "&=", "|=", "^=", "//=", "%=", "<<=", ">>="};
+    static const char *const float_ops[] = {"+=", "-=", "*=", "/="}, *const int_ops[] = {
+                                                                         "+=", "-=",  "*=", "&=",  "|=",
+                                                                         "^=", "//=", "%=", "<<=", ">>="};
     struct gen *g = w->g;
     int local = -1;
     for (int attempt = 0; attempt < 8 && local < 0; attempt++) {
@@ -67,7 +76,8 @@ static void write_assignment(struct writer *w) {
     if (local < 0) return;
     enum dtype type = g->variables[local].type;
     const char *name = g->variables[local].text;
-    if (type == TY_BOOL || gen_chance(g, 50)) write(w, gen_text(g, "%s = %s", name, scalar_expr(g, type, 5)));
+    if (type == TY_BOOL || gen_chance(g, 50))
+        write(w, gen_text(g, "%s = %s", name, scalar_expr(g, type, 5)));
     else
         write(w, gen_text(g, "%s %s %s", name, dtype_is_float(type) ? GEN_PICK(g, float_ops) : GEN_PICK(g, int_ops),
                           scalar_expr(g, type, 3)));
@@ -114,8 +124,10 @@ static void write_loop(struct writer *w) {
     g->simple = true;
     if (gen_chance(g, 60)) {
         const char *name = gen_text(g, "j%d", g->names++), *end = gen_text(g, "%d", 1 + gen_below(g, 6));
-        if (g->whole && gen_chance(g, 50)) end = gen_text(g, "min(len(%s), 6)", g->whole);
-        else if (gen_chance(g, 30)) end = gen_text(g, "i64(%s) %% 5", scalar_expr(g, TY_I32, 2));
+        if (g->whole && gen_chance(g, 50))
+            end = gen_text(g, "min(len(%s), 6)", g->whole);
+        else if (gen_chance(g, 30))
+            end = gen_text(g, "i64(%s) %% 5", scalar_expr(g, TY_I32, 2));
         write(w, gen_text(g, "for %s in 0:%s {", name, end));
         g->variables[g->n_variables++] = (struct piece){gen_text(g, "i64(%s)", name), TY_I64, shape_scalar};
     } else {
@@ -150,12 +162,16 @@ static void write_block(struct writer *w, int statements) {
     struct gen *g = w->g;
     for (int i = 0; i < statements && w->statements-- > 0; i++) {
         int kind = gen_below(g, 10);
-        if (kind < 3) write_new_variable(w);
-        else if (kind == 3 && w->depth < 4) write_if(w);
-        else if (kind == 4 && g->loops < 2) write_loop(w);
+        if (kind < 3)
+            write_new_variable(w);
+        else if (kind == 3 && w->depth < 4)
+            write_if(w);
+        else if (kind == 4 && g->loops < 2)
+            write_loop(w);
         else if (kind == 5 && w->depth > 0 && gen_chance(g, 40))
             write(w, gen_text(g, "if %s { return %s }", scalar_expr(g, TY_BOOL, 2), returned(w)));
-        else write_assignment(w);
+        else
+            write_assignment(w);
     }
 }
 
@@ -170,7 +186,8 @@ const char *gen_ufunc(struct gen *g) {
         ufunc->params[i] = gen_type(g);
         const char *name = gen_text(g, "p%d", i);
         bool typed = gen_chance(g, 60);
-        params = gen_text(g, "%s%s%s%s%s", params, i ? ", " : "", name, typed ? ": " : "", typed ? dtype_name(ufunc->params[i]) : "");
+        params = gen_text(g, "%s%s%s%s%s", params, i ? ", " : "", name, typed ? ": " : "",
+                          typed ? dtype_name(ufunc->params[i]) : "");
         g->variables[g->n_variables++] = (struct piece){name, ufunc->params[i], shape_scalar};
     }
     if (gen_chance(g, 35)) {

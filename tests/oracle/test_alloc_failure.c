@@ -1,7 +1,8 @@
-/* Every allocation of ours fails once: in making a context, compiling and calling. Each failure is reported as JIT_MEMORY, nothing
- * leaks, and the same context and function work afterwards.
+/* Every allocation of ours fails once: in making a context, compiling and calling. Each failure is reported as
+ * JIT_MEMORY, nothing leaks, and the same context and function work afterwards.
  *
- * All of Weft's memory comes from realloc (base/mem.c), which the linker replaces in this program; LLVM's does not pass here. */
+ * All of Weft's memory comes from realloc (base/mem.c), which the linker replaces in this program; LLVM's does not pass
+ * here. */
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -79,7 +80,8 @@ static void fail_each(bool on, long step) {
         arm(0, false);
         if (!worked) {
             assert_false(complete);
-            if (s.error.code != JIT_MEMORY) fail_msg("allocation %ld: %s: %s", n, jit_status_name(s.error.code), s.error.message);
+            if (s.error.code != JIT_MEMORY)
+                fail_msg("allocation %ld: %s: %s", n, jit_status_name(s.error.code), s.error.message);
             assert_true(s.error.message[0] != '\0');
             stages[!s.context ? 0 : !s.function ? 1 : 2]++;
             s.error = (jit_error){0};
@@ -90,7 +92,8 @@ static void fail_each(bool on, long step) {
         jit_function_free(s.function);
         jit_context_free(s.context);
     }
-    printf("%ld allocations or so: refusals stopped the context %d times, the compile %d, the call %d\n", n, stages[0], stages[1], stages[2]);
+    printf("%ld allocations or so: refusals stopped the context %d times, the compile %d, the call %d\n", n, stages[0],
+           stages[1], stages[2]);
     assert_true(stages[0] + stages[1] > 2 && stages[2] > 0);
 }
 

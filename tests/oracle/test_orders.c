@@ -1,12 +1,12 @@
-/* The evaluator's reductions against sums written down by hand: each case can only come out right in the promised order, because
- * a large number swallows what is added to it too early. */
+/* The evaluator's reductions against sums written down by hand: each case can only come out right in the promised
+ * order, because a large number swallows what is added to it too early. */
 #include <math.h>
 #include <string.h>
 
 #include "ir/eval/eval_internal.h"
 #include "support/check.h"
 
-#define BIG 0x1p60 /* swallows 1 in f64 */
+#define BIG   0x1p60 /* swallows 1 in f64 */
 #define BIG_F 0x1p30f
 
 enum { MOST = 3 * 4096 };
@@ -34,10 +34,15 @@ static int tear_down(void **state) {
     return 0;
 }
 
-static double sum64(int64_t n, bool columns) { return eval_reduce(&arena, REDUCE_SUM, TY_F64, n, list, NULL, columns).f64; }
-static float sum32(int64_t n, bool columns) { return eval_reduce(&arena, REDUCE_SUM, TY_F32, n, list, NULL, columns).f32; }
+static double sum64(int64_t n, bool columns) {
+    return eval_reduce(&arena, REDUCE_SUM, TY_F64, n, list, NULL, columns).f64;
+}
+static float sum32(int64_t n, bool columns) {
+    return eval_reduce(&arena, REDUCE_SUM, TY_F32, n, list, NULL, columns).f32;
+}
 
-/* Elements 0, 32 and 64 share a lane: (BIG + 1) - BIG. Elements 0, 1 and 2 do not: lanes join by halves, 0 with 16 and 2, 1 last. */
+/* Elements 0, 32 and 64 share a lane: (BIG + 1) - BIG. Elements 0, 1 and 2 do not: lanes join by halves, 0 with 16 and
+ * 2, 1 last. */
 static void test_lanes(void **state) {
     (void)state;
     list[0].f64 = BIG, list[32].f64 = 1, list[64].f64 = -BIG;
@@ -132,7 +137,9 @@ static void test_empty_and_zeros(void **state) {
     assert_int_equal(eval_reduce(&arena, REDUCE_NANARGMAX, TY_F64, 0, list, NULL, false).i, -1);
 }
 
-static int64_t position(enum reduce_op op, int64_t n) { return eval_reduce(&arena, op, TY_F64, n, list, NULL, false).i; }
+static int64_t position(enum reduce_op op, int64_t n) {
+    return eval_reduce(&arena, op, TY_F64, n, list, NULL, false).i;
+}
 
 static void test_positions(void **state) {
     (void)state;
@@ -150,7 +157,9 @@ static void test_positions(void **state) {
     assert_true(eval_reduce(&arena, REDUCE_FMIN, TY_F64, 5, list, NULL, false).f64 == -2);
 }
 
-static double m2(enum dtype type, int64_t n) { return eval_reduce(&arena, REDUCE_VAR, type, n, list, flags, false).f64; }
+static double m2(enum dtype type, int64_t n) {
+    return eval_reduce(&arena, REDUCE_VAR, type, n, list, flags, false).f64;
+}
 
 /* One block: squared deviations from sum / count, in the operand's type; two blocks: Chan's formula in f64. */
 static void test_variance(void **state) {

@@ -1,5 +1,5 @@
-/* Many threads on one context: compiling the same and different programs, calling one function with different types, shapes and
- * layouts at once, cancelling. Run under ThreadSanitizer as well. */
+/* Many threads on one context: compiling the same and different programs, calling one function with different types,
+ * shapes and layouts at once, cancelling. Run under ThreadSanitizer as well. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -121,8 +121,12 @@ static void call_shared(struct shared *shared, int thread) {
             break;
         }
         default: { /* every second element of 20 rows */
-            DLTensor strided = {.data = f64, .device = {kDLCPU, 0}, .ndim = 2, .dtype = jit_dl_type(JIT_F64),
-                                .shape = (int64_t[]){20, 15}, .strides = (int64_t[]){30, 2}};
+            DLTensor strided = {.data = f64,
+                                .device = {kDLCPU, 0},
+                                .ndim = 2,
+                                .dtype = jit_dl_type(JIT_F64),
+                                .shape = (int64_t[]){20, 15},
+                                .strides = (int64_t[]){30, 2}};
             const DLTensor *in[] = {&strided};
             DLTensor *out[] = {jit_scalar_f64(&sum64)};
             EXPECT(jit_call(shared->function, in, 1, out, 1, &error) == JIT_OK && sum64 == 600);
@@ -196,7 +200,8 @@ static void test_cancel(void **state) {
     jit_error error = {0};
     struct shared shared = {.context = jit_context_new(NULL)};
     shared.function =
-        jit_compile(shared.context, "param x: f64[n]\nufunc f(v) {\n    while v < 1 { v = v * 0.5 }\n    return v\n}\nf(x)", &error);
+        jit_compile(shared.context,
+                    "param x: f64[n]\nufunc f(v) {\n    while v < 1 { v = v * 0.5 }\n    return v\n}\nf(x)", &error);
     if (!shared.function) fail_msg("%s", error.message);
     run(&shared, 2, cancelled);
     jit_function_free(shared.function);

@@ -1,5 +1,5 @@
-/* Accuracy of every elementary function, as compiled, against MPFR: f32 and f64, 4 ULP and 1 ULP mode. The largest error of each
- * must be within its bound of ops.def.
+/* Accuracy of every elementary function, as compiled, against MPFR: f32 and f64, 4 ULP and 1 ULP mode. The largest
+ * error of each must be within its bound of ops.def.
  *
  *     WEFT_ULP=50 test_ulp     so many times as many random points
  */
@@ -54,11 +54,13 @@ static void compute(jit_context *context, enum op op, enum dtype type, const str
     const char *t = dtype_name(type), *name = op_info[op].name;
     jit_error error = {0};
     bool two = op_info[op].arity == 2;
-    snprintf(source, sizeof source, two ? "param x: %s[n]\nparam y: %s[n]\n%s(x, y)" : "param x: %s[n]\n%.0s%s(x)", t, t, name);
+    snprintf(source, sizeof source, two ? "param x: %s[n]\nparam y: %s[n]\n%s(x, y)" : "param x: %s[n]\n%.0s%s(x)", t,
+             t, name);
     jit_function *function = jit_compile(context, source, &error);
     if (!function) fail_msg("%s: %s", source, error.message);
     int dl = type == TY_F64 ? JIT_F64 : JIT_F32;
-    const DLTensor *in[] = {jit_array(points->x[type == TY_F64], dl, points->n), jit_array(points->y[type == TY_F64], dl, points->n)};
+    const DLTensor *in[] = {jit_array(points->x[type == TY_F64], dl, points->n),
+                            jit_array(points->y[type == TY_F64], dl, points->n)};
     DLTensor *results[] = {jit_array(out, dl, points->n)};
     if (jit_call(function, in, two ? 2 : 1, results, 1, &error) != JIT_OK) fail_msg("%s: %s", source, error.message);
     jit_function_free(function);
@@ -102,11 +104,13 @@ static void sweep(enum op op, enum dtype type) {
         float bound = bound_of(contexts[mode], op, type, &library);
         bool bad = row->error[mode][wide] > bound;
         if (op_info[op].arity == 2)
-            printf("%-9s %s %-10s %-7s %9.3f of %g at (%.17g, %.17g)%s\n", op_info[op].name, dtype_name(type), modes[mode].name, library,
-                   (double)row->error[mode][wide], (double)bound, row->at[mode][wide][0], row->at[mode][wide][1], bad ? "  TOO LARGE" : "");
+            printf("%-9s %s %-10s %-7s %9.3f of %g at (%.17g, %.17g)%s\n", op_info[op].name, dtype_name(type),
+                   modes[mode].name, library, (double)row->error[mode][wide], (double)bound, row->at[mode][wide][0],
+                   row->at[mode][wide][1], bad ? "  TOO LARGE" : "");
         else
-            printf("%-9s %s %-10s %-7s %9.3f of %g at %.17g%s\n", op_info[op].name, dtype_name(type), modes[mode].name, library,
-                   (double)row->error[mode][wide], (double)bound, row->at[mode][wide][0], bad ? "  TOO LARGE" : "");
+            printf("%-9s %s %-10s %-7s %9.3f of %g at %.17g%s\n", op_info[op].name, dtype_name(type), modes[mode].name,
+                   library, (double)row->error[mode][wide], (double)bound, row->at[mode][wide][0],
+                   bad ? "  TOO LARGE" : "");
         failures += bad;
     }
 }

@@ -21,8 +21,12 @@ static uint64_t bits(struct source *s) {
     return z ^ z >> 31;
 }
 
-static double unit(struct source *s) { return (double)(bits(s) >> 11) * 0x1p-53; }
-static double between(struct source *s, double a, double b) { return a + (b - a) * unit(s); }
+static double unit(struct source *s) {
+    return (double)(bits(s) >> 11) * 0x1p-53;
+}
+static double between(struct source *s, double a, double b) {
+    return a + (b - a) * unit(s);
+}
 
 static void add(struct source *s, double x) {
     if (s->n < MOST) s->list[s->n++] = s->type == TY_F32 ? (double)(float)x : x;
@@ -57,15 +61,74 @@ static void add_special(struct source *s) {
     add(s, largest), add(s, -largest), add(s, next(s, largest, 0)), add(s, largest / 2);
     around(s, smallest);
     add(s, tiny), add(s, -tiny), add(s, 2 * tiny), add(s, -3 * tiny);
-    static const double places[] = {0.5, 1, 1.5, 2, 2.5, 3, 4, 5, 10, 20, 100, M_PI, M_PI_2, M_PI_4, 2 * M_PI, M_E, M_LN2, M_SQRT1_2,
-                                    0x1p-12, 0x1p-26, 0x1p-27, 0x1p-30, 0x1p23, 0x1p24, 0x1p31, 0x1p52, 0x1p53, 0x1p63,
-                                    0.1, 0.25, 1e-3, 1e-5, 1e-10,
-                                    88.0296919, 88.7228394, 103.972084, 87.3365448, /* ends of expf, sinhf */
-                                    708.3964185, 709.782712893, 710.4758600739, 745.1332191, 744.4400719,
-                                    127, 128, 149, 150, 1023, 1024, 1074, 1075, 38.53183944, 308.2547155, 323.3062153, 45.1544993,
-                                    9.194549560546875, 10.0546875, 26.543258, 27.2261, /* erfc underflows */
-                                    34.04, 35.04010009765625, 170.5, 171.62437695630272, 184.5, /* tgamma */
-                                    2.4570247382208, 2.7476826467274, 3.1435808883499, 1.4616321449683623, 0.4769362762};
+    static const double places[] = {0.5,
+                                    1,
+                                    1.5,
+                                    2,
+                                    2.5,
+                                    3,
+                                    4,
+                                    5,
+                                    10,
+                                    20,
+                                    100,
+                                    M_PI,
+                                    M_PI_2,
+                                    M_PI_4,
+                                    2 * M_PI,
+                                    M_E,
+                                    M_LN2,
+                                    M_SQRT1_2,
+                                    0x1p-12,
+                                    0x1p-26,
+                                    0x1p-27,
+                                    0x1p-30,
+                                    0x1p23,
+                                    0x1p24,
+                                    0x1p31,
+                                    0x1p52,
+                                    0x1p53,
+                                    0x1p63,
+                                    0.1,
+                                    0.25,
+                                    1e-3,
+                                    1e-5,
+                                    1e-10,
+                                    88.0296919,
+                                    88.7228394,
+                                    103.972084,
+                                    87.3365448, /* ends of expf, sinhf */
+                                    708.3964185,
+                                    709.782712893,
+                                    710.4758600739,
+                                    745.1332191,
+                                    744.4400719,
+                                    127,
+                                    128,
+                                    149,
+                                    150,
+                                    1023,
+                                    1024,
+                                    1074,
+                                    1075,
+                                    38.53183944,
+                                    308.2547155,
+                                    323.3062153,
+                                    45.1544993,
+                                    9.194549560546875,
+                                    10.0546875,
+                                    26.543258,
+                                    27.2261, /* erfc underflows */
+                                    34.04,
+                                    35.04010009765625,
+                                    170.5,
+                                    171.62437695630272,
+                                    184.5, /* tgamma */
+                                    2.4570247382208,
+                                    2.7476826467274,
+                                    3.1435808883499,
+                                    1.4616321449683623,
+                                    0.4769362762};
     for (size_t i = 0; i < sizeof places / sizeof *places; i++) around(s, places[i]);
 }
 

@@ -1,5 +1,5 @@
-/* ulp_points.h: arguments worth trying: special values and their neighbours, places where functions have zeros, poles and ends,
- * and random numbers of several kinds. */
+/* ulp_points.h: arguments worth trying: special values and their neighbours, places where functions have zeros, poles
+ * and ends, and random numbers of several kinds. */
 #ifndef ORACLE_ULP_POINTS_H
 #define ORACLE_ULP_POINTS_H
 

@@ -46,8 +46,10 @@ static void set_composed(struct ulp_reference *r, enum op op) {
         return;
     default:
         mpfr_const_pi(r->t, MPFR_RNDN);
-        if (op == OP_deg2rad) mpfr_div_ui(r->t, r->t, 180, MPFR_RNDN);
-        else mpfr_ui_div(r->t, 180, r->t, MPFR_RNDN);
+        if (op == OP_deg2rad)
+            mpfr_div_ui(r->t, r->t, 180, MPFR_RNDN);
+        else
+            mpfr_ui_div(r->t, 180, r->t, MPFR_RNDN);
         mpfr_mul(r->value, r->x, r->t, MPFR_RNDN);
     }
 }
@@ -96,16 +98,16 @@ void ulp_reference_set(struct ulp_reference *r, enum op op, double x, double y) 
     case OP_sigmoid:
     case OP_deg2rad:
     case OP_rad2deg: set_composed(r, op); break;
-    default:
-        fprintf(stderr, "%s has a bound, but no reference\n", op_info[op].name);
-        abort();
+    default: fprintf(stderr, "%s has a bound, but no reference\n", op_info[op].name); abort();
     }
 }
 
 double ulp_reference_error(const struct ulp_reference *r, double got) {
-    int digits = r->type == TY_F64 ? 53 : 24, top = r->type == TY_F64 ? 1024 : 128, bottom = r->type == TY_F64 ? -1074 : -149;
+    int digits = r->type == TY_F64 ? 53 : 24, top = r->type == TY_F64 ? 1024 : 128,
+        bottom = r->type == TY_F64 ? -1074 : -149;
     if (mpfr_nan_p(r->value) || isnan(got)) return mpfr_nan_p(r->value) && isnan(got) ? 0 : INFINITY;
-    bool beyond = !mpfr_inf_p(r->value) && mpfr_regular_p(r->value) && mpfr_get_exp(r->value) > top; /* |value| >= 2^top */
+    bool beyond =
+        !mpfr_inf_p(r->value) && mpfr_regular_p(r->value) && mpfr_get_exp(r->value) > top; /* |value| >= 2^top */
     if (mpfr_inf_p(r->value) || beyond) {
         if (isinf(got)) return (got > 0) == (mpfr_sgn(r->value) > 0) ? 0 : INFINITY;
         if (mpfr_inf_p(r->value)) return INFINITY;
@@ -115,8 +117,10 @@ double ulp_reference_error(const struct ulp_reference *r, double got) {
     if (unit < bottom) unit = bottom;
     mpfr_t difference;
     mpfr_init2(difference, PRECISION);
-    if (isinf(got)) mpfr_set_si_2exp(difference, got > 0 ? 1 : -1, top, MPFR_RNDN);
-    else mpfr_set_d(difference, got, MPFR_RNDN);
+    if (isinf(got))
+        mpfr_set_si_2exp(difference, got > 0 ? 1 : -1, top, MPFR_RNDN);
+    else
+        mpfr_set_d(difference, got, MPFR_RNDN);
     mpfr_sub(difference, difference, r->value, MPFR_RNDN);
     mpfr_mul_2si(difference, difference, -unit, MPFR_RNDN);
     double error = fabs(mpfr_get_d(difference, MPFR_RNDU));
