@@ -161,7 +161,7 @@ static void lanes_prefetch(struct emit *e, struct lanes_work *work, LLVMValueRef
         LLVMValueRef at = lanes_at(e, operand->type, e->operands[k].row, p);
         for (int64_t line = 0; line < vector; line += LANES_LINE) {
             LLVMValueRef place = emit_offset_bytes(e, at, emit_i64(e, bytes + line));
-            LLVMValueRef args[] = {place, emit_int(e->i32, 0), emit_int(e->i32, 2), emit_int(e->i32, 1)};
+            LLVMValueRef args[] = {place, emit_int(e->i32, 0), emit_int(e->i32, getenv("LP") ? atoi(getenv("LP")) : 2), emit_int(e->i32, 1)};
             llvm_compat_intrinsic(e->builder, "llvm.prefetch", &e->ptr, 1, args, 4);
         }
     }
@@ -408,7 +408,7 @@ static LLVMValueRef lanes_second_pass(struct emit *e, struct lanes_work *work, s
         const int64_t block = LANES_RUN * LANES_RUNS * (int64_t)n * dtype_size(r->operand);
         const int width = e->width;
         e->width = n;
-        lanes_prefetch(e, work, LLVMBuildAdd(e->builder, start, at, ""), block);
+        lanes_prefetch(e, work, LLVMBuildAdd(e->builder, start, at, ""), getenv("LB") ? atoi(getenv("LB")) : block);
         e->width = width;
     }
     LLVMValueRef next = lanes_deviate(e, r, start, at, n, NULL, mean, sum);
@@ -624,7 +624,7 @@ void emit_lanes_kernel(struct emit *e, const char *blocks, const char *finish, s
     bool small = work.facts->operations <= LANES_SMALL && !work.facts->calls && !work.facts->loops &&
                  e->kernel->n_reductions <= 4;
     if (e->width > work.lanes || (small && e->width > 1)) e->width = work.lanes;
-    work.ahead = small && !work.across && e->engine->isa != ISA_SCALAR;
+    work.ahead = !getenv("LN") && small && !work.across && e->engine->isa != ISA_SCALAR;
     work.width = work.tail_width = e->width;
     if (!work.across) work.tail_width = emit_tail_width(e, work.facts);
     summary->width = e->width;

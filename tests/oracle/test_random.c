@@ -135,10 +135,46 @@ static void test_random_programs(void **state) {
     assert_true(verdicts[ORACLE_SAME] * 10 >= n * 7); /* the generator and the front end agree on what a program is */
 }
 
+/* Arrays large enough that two threads share the work, of sizes that end in the middle of everything. */
+static void test_large_arrays(void **state) {
+    (void)state;
+    static const char *const sources[] = {
+        "return sum(x), mean(x), var(x), argmax(x), max(x), nanargmin(x)",
+        "return sum(y, axis=0), sum(y, axis=1), var(y, axis=0), std(y), prod(y[:, :3], axis=1)",
+        "return (x - mean(x)) / std(x), where(abs(x) > 2, nan, x) + sum(x[::-3])",
+        "return sum(y.T, axis=0), y.T + 1, flip(y, axis=0) * y[0]",
+        "ufunc halve(v, t: [n]) {\n    k = i64(0)\n    while abs(v) > 0.01 { v = v * t[k % 2] - 0.001; k += 1 }\n    "
+        "return v, k\n}\n"
+        "a, b = halve(x, [0.5, 0.25])\nreturn a, b, sum(b)",
+        "return nanmean(y), nanstd(y, axis=1), count(y > 0), any(isnan(x)), norm(y - f32(mean(y)))",
+    };
+    enum { N = 300007, H = 331, W = 1013 };
+    double *x = malloc(N * sizeof *x);
+    float *y = malloc(H * W * sizeof *y);
+    assert_non_null(x);
+    assert_non_null(y);
+    uint64_t bits = 1;
+    for (int i = 0; i < N; i++)
+        bits = bits * 6364136223846793005u + 1442695040888963407u, x[i] = (double)(int64_t)bits * 0x1p-61;
+    for (int i = 0; i < H * W; i++) y[i] = (float)(x[i % N] * (i % 7 - 2.9));
+    struct oracle_input inputs[] = {
+        {.name = "x", .type = TY_F64, .rank = 1, .shape = {N}, .stride = {8}, .data = (char *)x},
+        {.name = "y", .type = TY_F32, .rank = 2, .shape = {H, W}, .stride = {4 * W, 4}, .data = (char *)y},
+    };
+    oracles[0].skip = 0;
+    for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
+        char source[600], why[1024] = "";
+        snprintf(source, sizeof source, "param x: f64[n]\nparam y: f32[:, :]\n%s\n", sources[i]);
+        if (oracle_check(&oracles[0], source, inputs, 2, why, sizeof why) != ORACLE_SAME)
+            fail_msg("%s\n%s", source, why);
+    }
+    free(x), free(y);
+}
+
 int main(void) {
     if (!oracle_open(&oracles[0], 4)) return 1;
     oracle_open(&oracles[1], 1);
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_random_programs)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_random_programs), cmocka_unit_test(test_large_arrays)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     for (int i = 0; i < 2; i++) oracle_close(&oracles[i]);
     return failed;
