@@ -102,6 +102,8 @@ void array_return(struct array *a, int n, const struct value *values, struct spa
         }
         for (int i = 0; i < n && i < expected; i++) fill_result(a, i, &values[i], span);
         array_leave(a, scope->scope, span);
+        if (scope->control > 0 && !scope->left_early) a->conditional++;
+        scope->left_early |= scope->control > 0;
     }
     scope->returned = true;
     a->unreachable = true;

@@ -107,6 +107,7 @@ struct array_scope {
     /* Results. Straight: `values`, set by the return at the end. Otherwise every return fills the slots and leaves the
      * scope. */
     bool straight, returned;
+    bool left_early; /* a return inside control flow was passed: what follows may not run */
     int n_results;
     struct value *values;
     struct array_phi *phis;
@@ -131,6 +132,7 @@ struct array {
     int n_facts, facts_capacity;
     struct array_map size_names; /* size -> its name in the source */
     bool unreachable;            /* after break, continue, return */
+    int conditional;             /* > 0: what is walked may not run, so a size that cannot fit is an error only then */
     struct array_scope *scope, *top;
 
     struct array_map contexts; /* (context, call) -> array_context */

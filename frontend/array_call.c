@@ -121,6 +121,7 @@ struct value array_inline(struct array *a, const struct ast_function *function, 
         result = take_results(a, scope, span);
     }
     a->elab->depth--;
+    a->conditional -= scope->left_early;
     a->scope = caller;
     return result;
 }

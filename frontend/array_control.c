@@ -55,6 +55,7 @@ static void branch_start(struct merge *merge, struct plan_block *block) {
     array_end_stretch(a);
     a->block = block;
     a->scope->control++;
+    a->conditional++;
 }
 
 static void branch_end(struct merge *merge) {
@@ -66,6 +67,7 @@ static void branch_end(struct merge *merge) {
     ARENA_PUSH(a->arena, merge->branches, merge->n_branches, merge->capacity) = branch;
     restore(a->scope, n, merge->variables, merge->values, merge->set);
     a->scope->control--;
+    a->conditional--;
     a->unreachable = false;
     a->graph = NULL; /* suspended */
     a->block = merge->outside;
@@ -195,11 +197,11 @@ static struct plan_step *condition_step(struct array *a, const struct value *con
 }
 
 /* if c {x} else {y} is one step. A chain of elifs is a scope that each branch leaves at its end, so that chains of any
- * length stay flat. A condition written as `true` or `false` is decided here. */
+ * length stay flat. */
 void array_if(struct array *a, const struct ast_stmt *stmt) {
     struct merge merge;
     merge_start(&merge, a, stmt);
-    bool chain = stmt->branch.n_branches > 1, decided = false;
+    bool chain = stmt->branch.n_branches > 1;
     int scope = -1;
     struct plan_block *outside = a->block;
     if (chain) {
@@ -208,29 +210,21 @@ void array_if(struct array *a, const struct ast_stmt *stmt) {
         a->block = &step->block;
     }
     struct plan_block *here = a->block, *otherwise = here;
-    for (int i = 0; i < stmt->branch.n_branches && !decided; i++) {
+    for (int i = 0; i < stmt->branch.n_branches; i++) {
         const struct ast_expr *e = stmt->branch.conditions[i];
-        if (e->kind == AST_BOOL && !e->boolean) continue;
-        decided = e->kind == AST_BOOL;
-        struct plan_block *block = here;
-        if (!decided) {
-            a->block = here;
-            struct value condition = array_condition(a, e, "`if`");
-            struct plan_step *step = condition_step(a, &condition, e->span);
-            block = &step->block;
-            if (!chain) otherwise = &step->other;
-            merge.outside = here;
-        }
-        branch_start(&merge, block);
+        a->block = here;
+        struct value condition = array_condition(a, e, "`if`");
+        struct plan_step *step = condition_step(a, &condition, e->span);
+        if (!chain) otherwise = &step->other;
+        merge.outside = here;
+        branch_start(&merge, &step->block);
         array_block(a, &stmt->branch.bodies[i]);
         branch_end(&merge);
     }
-    if (!decided) { /* what runs if no condition held; in a chain, after all the steps */
-        a->block = here;
-        branch_start(&merge, otherwise);
-        array_block(a, &stmt->branch.otherwise);
-        branch_end(&merge);
-    }
+    a->block = here; /* what runs if no condition held; in a chain, after all the steps */
+    branch_start(&merge, otherwise);
+    array_block(a, &stmt->branch.otherwise);
+    branch_end(&merge);
     merge.outside = outside;
     merge_finish(&merge, stmt, scope);
 }

@@ -145,7 +145,7 @@ static struct value make_input(struct array *a, int k, const struct frontend_inp
     const struct size *shape[TYPE_MAX_RANK];
     for (int d = 0; d < binding->rank; d++) {
         bool one = binding->ones >> d & 1;
-        shape[d] = one ? array_const(a, 1) : size_dim(&a->plan->sizes, slot, d, true);
+        shape[d] = one ? array_const(a, 1) : size_dim(&a->plan->sizes, slot, d, !binding->any_size);
     }
     return array_wrap(a, graph_input(array_graph(a), slot, binding->type, binding->rank, shape), input->span);
 }

@@ -319,6 +319,7 @@ void array_for_while(struct array *a, const struct ast_stmt *stmt) {
     a->block = &forever->block;
     a->scope->loop = &loop;
     a->scope->control++;
+    a->conditional++;
     read_slots(a, &loop);
 
     const struct ast_expr *e = stmt->kind == AST_WHILE ? stmt->loop.condition : NULL;
@@ -333,6 +334,7 @@ void array_for_while(struct array *a, const struct ast_stmt *stmt) {
     walk_body(a, &loop, &range);
     array_end_stretch(a);
     a->scope->control--;
+    a->conditional--;
     a->scope->loop = loop.outer;
     a->block = outside;
     a->n_facts = facts;

@@ -109,6 +109,7 @@ bool array_check(struct array *a, enum check_kind kind, const struct size *x, co
                  void *host) {
     enum verdict verdict = decide(kind, x, y);
     if (verdict == HOLDS || is_known(a, kind, x, y)) return true;
+    if (verdict == FAILS && a->conditional > 0) verdict = UNDECIDED; /* fails if it is reached */
     struct array_message message;
     array_message_init(a, &message, verdict == UNDECIDED);
     describe(a, &message, host);

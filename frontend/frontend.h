@@ -94,6 +94,7 @@ struct frontend_binding {
     enum dtype type;
     int rank;
     unsigned ones;
+    bool any_size; /* nothing is known of the sizes: 1 or not is decided at run time */
 };
 
 /* `bindings` has one entry per input; types that a declaration does not accept are errors (a given scalar type accepts

@@ -254,6 +254,11 @@ void scalar_if_turn(struct scalar *s, struct scalar_if *branch) {
     s->region = branch->arms[1];
 }
 
+void scalar_if_drop(struct scalar *s, struct scalar_if *branch) {
+    close_arm(s, branch, 0);
+    s->region = branch->parent;
+}
+
 /* One value that the arms disagree on. */
 struct merge {
     struct ir_value *sides[2]; /* NULL: not set on that side */

@@ -137,18 +137,23 @@ static struct value conditional(struct scalar *s, const struct ast_expr *expr) {
     if (!cond) return value_error(expr->span);
     bool known;
     struct value v;
-    if (scalar_known(cond, &known)) {
+    struct type type;
+    struct scalar_if branch;
+    if (scalar_known(cond, &known)) { /* decided by a constant; the type is that of both sides all the same */
         v = scalar_expr(s, known ? expr->conditional.then : expr->conditional.otherwise);
+        scalar_if_begin(s, &branch, cond, expr->span);
+        struct value other = scalar_expr(s, known ? expr->conditional.otherwise : expr->conditional.then);
+        scalar_if_drop(s, &branch);
+        if (!common_type(s, &v, &other, &type)) return value_error(expr->span);
+        v = scalar_as_type(s, &v, type);
         v.span = expr->span;
         v.product = false;
         return v;
     }
-    struct scalar_if branch;
     scalar_if_begin(s, &branch, cond, expr->span);
     struct value a = scalar_expr(s, expr->conditional.then);
     scalar_if_turn(s, &branch);
     struct value b = scalar_expr(s, expr->conditional.otherwise);
-    struct type type;
     struct ir_value *sides[2] = {NULL, NULL}, *merged;
     bool good = common_type(s, &a, &b, &type);
     if (good) {

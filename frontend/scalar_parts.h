@@ -84,6 +84,7 @@ struct scalar {
     struct value *globals;   /* by position in scope->reads */
     int loop_level;          /* loops around this point */
     int n_guards;
+    bool unused;  /* walking what constants rule out, for its types */
     bool changed; /* a type grew after it was used: the pass is repeated */
 };
 
@@ -118,6 +119,8 @@ void scalar_if_begin(struct scalar *s, struct scalar_if *branch, struct ir_value
 void scalar_if_turn(struct scalar *s, struct scalar_if *branch);
 void scalar_if_end(struct scalar *s, struct scalar_if *branch, int n, struct ir_value *const *then,
                    struct ir_value *const *otherwise, struct ir_value **merged);
+/* Instead of turn and end: nothing that was done since begin has an effect, but on the types that variables have. */
+void scalar_if_drop(struct scalar *s, struct scalar_if *branch);
 /* The handle of a value of one arm as `type`, the conversion made at that arm's end; the arm is walked already. */
 struct ir_value *scalar_side_as(struct scalar *s, const struct scalar_if *branch, int arm, const struct value *value,
                                 enum dtype type);
@@ -141,6 +144,8 @@ struct value scalar_attribute(struct scalar *s, const struct ast_expr *expr, con
 void scalar_block(struct scalar *s, const struct ast_block *block);
 /* Stores a value of any type without a check: flags and carried values. */
 void scalar_put(struct scalar *s, int slot, struct value value);
+/* `value` as `type`, constants kept as such while the type is weak. */
+struct value scalar_as_type(struct scalar *s, const struct value *value, struct type type);
 /* Assigns by the rules of variables; `name` is for messages. */
 void scalar_assign(struct scalar *s, int slot, const char *name, const struct value *value);
 void scalar_return(struct scalar *s, const struct value *value, struct span span);

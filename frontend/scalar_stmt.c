@@ -30,8 +30,7 @@ static bool converts(const struct value *value, enum dtype to) {
     return dtype_converts_safely(value->type.dtype, to);
 }
 
-/* `value` as `type`, constants kept as such while the type is weak. */
-static struct value as_type(struct scalar *s, const struct value *value, struct type type) {
+struct value scalar_as_type(struct scalar *s, const struct value *value, struct type type) {
     if (value->is_const && type.weak == value->type.weak) return *value;
     if (value->is_const && type.weak == WEAK_FLOAT) {
         double real = value->negative ? -(double)value->magnitude : (double)value->magnitude;
@@ -83,7 +82,7 @@ void scalar_assign(struct scalar *s, int slot, const char *name, const struct va
         scalar_put(s, slot, value_error(value->span));
         return;
     }
-    scalar_put(s, slot, as_type(s, value, join->type));
+    scalar_put(s, slot, scalar_as_type(s, value, join->type));
 }
 
 struct ir_value *scalar_slot_as(struct scalar *s, int slot, enum dtype type) {
@@ -193,6 +192,11 @@ void scalar_return(struct scalar *s, const struct value *value, struct span span
     }
 }
 
+/* The flag that says whether the rest of a block is left out. */
+static int leaving_slot(const struct scalar *s) {
+    return s->loop_level ? scalar_slot_skip(s, s->loop_level - 1) : s->slot_returned;
+}
+
 /* --- branches ---------------------------------------------------------------------------------------------------- */
 
 static void branch_from(struct scalar *s, const struct ast_stmt *stmt, int i) {
@@ -202,16 +206,24 @@ static void branch_from(struct scalar *s, const struct ast_stmt *stmt, int i) {
     }
     bool known;
     struct ir_value *cond = scalar_condition(s, stmt->branch.conditions[i], i ? "`elif`" : "`if`");
-    if (cond && scalar_known(cond, &known)) {
-        /* Decided by constants: the other side may be of types that only make sense there. */
-        if (known)
-            scalar_block(s, &stmt->branch.bodies[i]);
-        else
-            branch_from(s, stmt, i + 1);
-        return;
-    }
     if (!scalar_enter(s, stmt->span)) return;
     struct scalar_if branch;
+    if (cond && scalar_known(cond, &known)) { /* decided by a constant; the types are those of both sides all the same */
+        if (known) scalar_block(s, &stmt->branch.bodies[i]);
+        bool unused = s->unused;
+        s->unused = true;
+        scalar_if_begin(s, &branch, cond, stmt->span);
+        put_flag(s, leaving_slot(s), false);
+        if (known)
+            branch_from(s, stmt, i + 1);
+        else
+            scalar_block(s, &stmt->branch.bodies[i]);
+        scalar_if_drop(s, &branch);
+        s->unused = unused;
+        if (!known) branch_from(s, stmt, i + 1);
+        scalar_leave(s);
+        return;
+    }
     scalar_if_begin(s, &branch, cond ? cond : scalar_bool(s, false), stmt->branch.conditions[i]->span);
     scalar_block(s, &stmt->branch.bodies[i]);
     scalar_if_turn(s, &branch);
@@ -251,15 +263,32 @@ static void statement(struct scalar *s, const struct ast_stmt *stmt) {
     }
 }
 
+static void statements(struct scalar *s, const struct ast_block *block, int i);
+
+/* What stands after a `return`, `break` or `continue` that is always reached: only its types count. */
+static void ruled_out(struct scalar *s, const struct ast_block *block, int i) {
+    struct scalar_if branch;
+    s->unused = true;
+    scalar_if_begin(s, &branch, scalar_bool(s, false), block->items[i]->span);
+    put_flag(s, leaving_slot(s), false);
+    statements(s, block, i);
+    scalar_if_drop(s, &branch);
+    s->unused = false;
+}
+
 /* Statements from `i` on, until one of them may have left the block in some lanes; then the rest is made under a guard,
  * nested while that is shallow, then one guard after the other. */
 static void statements(struct scalar *s, const struct ast_block *block, int i) {
-    int slot = s->loop_level ? scalar_slot_skip(s, s->loop_level - 1) : s->slot_returned;
+    int slot = leaving_slot(s);
     for (; i < block->count; i++) {
         const struct value *flag = s->env[slot];
         bool known = true, left = false;
         if (flag && flag->kind == VALUE_NUMBER) known = scalar_known(flag->scalar, &left);
-        if (s->elab->ufuncs->out_of_values || (known && left)) return;
+        if (s->elab->ufuncs->out_of_values) return;
+        if (known && left) {
+            if (!s->unused) ruled_out(s, block, i);
+            return;
+        }
         if (known) {
             statement(s, block->items[i]);
             continue;

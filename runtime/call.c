@@ -69,15 +69,19 @@ static bool bind_tensor(struct call *call, const DLTensor *t, const char *what, 
                            __builtin_add_overflow(reach, reach < 0 ? below : above, reach < 0 ? &below : &above)))
             return refuse(call, JIT_ARGUMENT, what, number, name, "the sizes' product does not fit in 64 bits");
     }
-    static char nothing[64]; /* of an empty array, whose data may be NULL */
+    static _Alignas(64) char nothing[64]; /* of an empty array, whose data may be NULL */
     if (count > 0 && !t->data) return refuse(call, JIT_ARGUMENT, what, number, name, "data is NULL");
     bound->type = type;
-    bound->contiguous = contiguous;
-    bound->data = t->data ? (char *)t->data + t->byte_offset : nothing;
-    if ((uintptr_t)bound->data & (uintptr_t)(size - 1))
+    uintptr_t at = (uintptr_t)nothing, begin, end;
+    if (t->data && __builtin_add_overflow((uintptr_t)t->data, t->byte_offset, &at))
+        return refuse(call, JIT_ARGUMENT, what, number, name, "the byte offset leads out of the address space");
+    if (at & (uintptr_t)(size - 1))
         return refuse(call, JIT_ARGUMENT, what, number, name, "data is not aligned to its element size");
-    bound->begin = bound->data + (count ? below : 0);
-    bound->end = bound->data + (count ? above + size : 0);
+    if (__builtin_add_overflow(at, count ? below : 0, &begin) || __builtin_add_overflow(at, count ? above : 0, &end) ||
+        __builtin_add_overflow(end, count ? size : 0, &end))
+        return refuse(call, JIT_ARGUMENT, what, number, name, "sizes and strides lead out of the address space");
+    bound->contiguous = contiguous;
+    bound->data = (char *)at, bound->begin = (char *)begin, bound->end = (char *)end;
     return true;
 }
 
@@ -109,6 +113,12 @@ static bool bind_inputs(struct call *call) {
     }
     return true;
 }
+
+struct results {
+    DLTensor *const *out;       /* jit_call: the caller's; else NULL */
+    DLManagedTensor **allocate; /* jit_call_alloc */
+    int n;
+};
 
 /* --- outputs --------------------------------------------------------------------------------------------------------------- */
 
@@ -157,6 +167,49 @@ static bool bind_outputs(struct call *call, const struct plan *plan, DLTensor *c
     return true;
 }
 
+static bool written_at_once(const struct run *run, int slot) {
+    return run->direct[slot] && run->slots[slot].data && !run->slots[slot].buffer;
+}
+
+/* A copy in C order. NULL: no memory. */
+static struct buffer *copy_slot(struct run *run, int number, int64_t *stride) {
+    const struct run_slot *slot = &run->slots[number];
+    const struct plan_slot *info = &run->plan->slots[number];
+    int64_t count = run_contiguous(info->type, info->rank, slot->shape, stride), bytes;
+    if (count < 0 || __builtin_mul_overflow(count, dtype_size(info->type), &bytes)) return NULL; /* a broadcast too large for memory */
+    struct buffer *buffer = pool_take(run->context->pool, (size_t)bytes);
+    if (buffer) run_copy(info->type, info->rank, slot->shape, buffer->data, stride, slot->data, slot->stride);
+    return buffer;
+}
+
+/* An output that is an input's memory moves away if an output is going to be copied over it. */
+static bool step_aside(struct call *call, struct run *run, int number, const struct results *results, const struct bound *bound) {
+    const struct plan *plan = run->plan;
+    int slot_number = plan->output_slots[number];
+    struct run_slot *slot = &run->slots[slot_number];
+    const struct plan_slot *info = &plan->slots[slot_number];
+    if (!slot->data || slot->buffer || written_at_once(run, slot_number)) return true;
+    struct bound here = {.begin = slot->data, .end = slot->data + dtype_size(info->type)};
+    for (int d = 0; d < info->rank; d++) {
+        if (slot->shape[d] == 0) return true;
+        int64_t reach = (slot->shape[d] - 1) * slot->stride[d];
+        if (reach < 0) here.begin += reach;
+        else here.end += reach;
+    }
+    bool meets = false;
+    for (int i = 0; i < results->n; i++) meets |= !written_at_once(run, plan->output_slots[i]) && overlap(&here, &bound[i]);
+    if (!meets) return true;
+    int64_t stride[TYPE_MAX_RANK];
+    struct buffer *buffer = copy_slot(run, slot_number, stride);
+    if (!buffer) {
+        call->status = error_set(call->error, JIT_MEMORY, "out of memory for output %d", number);
+        return false;
+    }
+    slot->buffer = buffer, slot->data = buffer->data;
+    memcpy(slot->stride, stride, sizeof *stride * (size_t)info->rank);
+    return true;
+}
+
 static bool deliver(struct call *call, struct run *run, int number, DLTensor *out, const struct bound *bound) {
     const struct plan *plan = run->plan;
     int slot_number = plan->output_slots[number];
@@ -170,7 +223,7 @@ static bool deliver(struct call *call, struct run *run, int number, DLTensor *ou
                      (long long)slot->shape[d]);
             return refuse(call, JIT_SHAPE, "output", number, plan->output_names[number], text);
         }
-    if (slot->data == bound->data && !slot->buffer) return true; /* written there at once */
+    if (written_at_once(run, slot_number)) return true;
     run_copy(plan->slots[slot_number].type, rank, slot->shape, bound->data, bound->stride, slot->data, slot->stride);
     return true;
 }
@@ -183,11 +236,9 @@ static DLManagedTensor *hand_over(struct run *run, int number) {
     bool whole = slot->buffer && slot->data == (char *)slot->buffer->data && atomic_load(&slot->buffer->references) == 1;
     struct buffer *buffer = slot->buffer;
     if (!whole) {
-        int64_t contiguous[TYPE_MAX_RANK];
-        int64_t count = run_contiguous(info->type, info->rank, slot->shape, contiguous);
-        buffer = pool_take(run->context->pool, (size_t)count * (size_t)dtype_size(info->type));
+        int64_t stride[TYPE_MAX_RANK];
+        buffer = copy_slot(run, slot_number, stride);
         if (!buffer) return NULL;
-        run_copy(info->type, info->rank, slot->shape, buffer->data, contiguous, slot->data, slot->stride);
     }
     DLManagedTensor *out = tensor_wrap(run->context, buffer, info->type, info->rank, slot->shape);
     if (whole && out) slot->buffer = NULL, slot->data = NULL; /* taken over */
@@ -196,12 +247,6 @@ static DLManagedTensor *hand_over(struct run *run, int number) {
 }
 
 /* --- the call -------------------------------------------------------------------------------------------------------------- */
-
-struct results {
-    DLTensor *const *out;       /* jit_call: the caller's; else NULL */
-    DLManagedTensor **allocate; /* jit_call_alloc */
-    int n;
-};
 
 union weak_value {
     int64_t i;
@@ -227,6 +272,8 @@ static void bind_slot(struct run *run, const struct call *call, int i, union wea
 
 static jit_status finish(struct call *call, struct run *run, struct results *results, const struct bound *bound) {
     if (results->out) {
+        for (int i = 0; i < results->n; i++)
+            if (!step_aside(call, run, i, results, bound)) return call->status;
         for (int i = 0; i < results->n; i++)
             if (!deliver(call, run, i, results->out[i], &bound[i])) return call->status;
         return JIT_OK;

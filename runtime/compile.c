@@ -95,9 +95,18 @@ static bool build_typed(jit_function *function, jit_error *error) {
     }
     for (int i = 0; i < program->n_inputs; i++)
         bindings[i] = (struct frontend_binding){.type = program->inputs[i].type, .rank = program->inputs[i].rank};
-    struct plan_entry *entry = entry_get(function, bindings, error);
+    jit_error refused = {0};
+    struct plan_entry *entry = entry_get(function, bindings, &refused);
+    bool guessed = entry != NULL; /* that no dimension is 1 */
+    if (!entry && refused.code == JIT_SHAPE) {
+        /* A size of 1 may be what makes the program right. It is wrong for certain if it is so without the guess. */
+        for (int i = 0; i < program->n_inputs; i++) bindings[i].any_size = true;
+        entry = entry_get(function, bindings, &refused);
+    }
     mem_free(&function->context->mem, bindings, bytes);
+    if (!entry && error) *error = refused;
     if (!entry) return false;
+    if (!guessed) return true;
     if (program->has_effects) return true; /* sizes come from files; and who runs a pipeline runs it at once */
     return entry_prepare(function, entry, error) == JIT_OK;
 }

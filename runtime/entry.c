@@ -8,7 +8,7 @@
 static bool same_bindings(const struct plan_entry *entry, const struct frontend_binding *bindings, int n) {
     for (int i = 0; i < n; i++)
         if (entry->bindings[i].type != bindings[i].type || entry->bindings[i].rank != bindings[i].rank ||
-            entry->bindings[i].ones != bindings[i].ones)
+            entry->bindings[i].ones != bindings[i].ones || entry->bindings[i].any_size != bindings[i].any_size)
             return false;
     return true;
 }
@@ -86,6 +86,8 @@ static void analyse(struct plan_entry *entry) {
         entry->outputs[i].direct = once && plan->slots[plan->output_slots[i]].input < 0;
     }
     entry->in_place = is_in_place(plan);
+    for (int i = 0; i < plan->n_outputs; i++) /* one that is an input's memory would be overwritten */
+        if (!entry->outputs[i].direct) entry->in_place = false;
 }
 
 /* --- building --------------------------------------------------------------------------------------------------------------- */

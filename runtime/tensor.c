@@ -20,8 +20,10 @@ enum dtype tensor_dtype(const DLTensor *tensor) {
 DLDataType tensor_dl_type(enum dtype type) { return jit_inline_type((int)type); }
 
 DLDataType jit_dl_type(jit_dtype type) { return jit_inline_type(type); }
-jit_dtype jit_type_of(const DLTensor *tensor) { return (jit_dtype)tensor_dtype(tensor); }
-const char *jit_type_name(jit_dtype type) { return dtype_name((enum dtype)type); }
+jit_dtype jit_type_of(const DLTensor *tensor) { return tensor ? (jit_dtype)tensor_dtype(tensor) : (jit_dtype)0; }
+const char *jit_type_name(jit_dtype type) {
+    return dtype_name(type >= JIT_BOOL && type <= JIT_F64 ? (enum dtype)type : TY_NONE);
+}
 
 void tensor_strides(const DLTensor *tensor, int64_t *stride) {
     int64_t size = dtype_size(tensor_dtype(tensor)), step = size;

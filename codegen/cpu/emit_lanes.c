@@ -8,13 +8,13 @@
 #include "codegen/cpu/emit.h"
 
 #include <string.h>
-#include <stdlib.h>
 
 enum { LANES_RUN = 16, LANES_RUNS = 4, LANES_SMALL = 24, LANES_TWICE = 64 };
+enum { LANES_UNROLLED = 8 }; /* native vectors of a simple state that are joined without loops */
 
-/* How far ahead of its reads a pass over memory asks for lines, in bytes: far enough for memory to answer, near enough
- * that little is asked for beyond the end. Lines come to the second-level cache: the first one is full of the block. */
-enum { LANES_AHEAD = 4096, LANES_LINE = 64 };
+/* How far ahead of its reads a pass over memory asks for lines, in bytes; measured: more is worse. Two passes over a block
+ * need the whole next one by then, and a little more to begin it with. */
+enum { LANES_AHEAD = 1536, LANES_AHEAD_TWICE = 2048, LANES_LINE = 64 };
 
 struct lanes_reduction {
     const struct kernel_reduction *reduction;
@@ -40,6 +40,7 @@ struct lanes_work {
     LLVMValueRef digits[KERNEL_MAX_LOOPS]; /* memory: each lane's indices, where lanes may lie in different rows */
     bool across;
     bool ahead; /* so little is computed that memory sets the pace: ask it early */
+    int passes; /* over each block: 2 for variances */
 };
 
 static bool lanes_is_var(const struct lanes_reduction *r) {
@@ -84,7 +85,10 @@ static void lanes_prepare(struct emit *e, struct lanes_work *work) {
         r->reduction = &kernel->reductions[i];
         r->operand = emit_reduce_operand(kernel, i);
         r->n_parts = emit_reduce_parts(r->reduction, r->operand, STAGE_LANES, r->types);
-        if (lanes_is_var(r)) lanes_simplify(e, work, r);
+        if (lanes_is_var(r)) {
+            lanes_simplify(e, work, r);
+            work->passes = 2;
+        }
         for (int p = 0; p < r->n_parts || (p == 0 && lanes_is_var(r)); p++)
             r->slots[p] = emit_alloca(e, emit_memory_element(e, r->types[p]), (int64_t)LANES_RUNS * work->lanes, 64);
         if (!lanes_is_var(r)) continue;
@@ -152,16 +156,18 @@ static void lanes_place(struct emit *e, struct lanes_work *work, LLVMValueRef p,
     e->in_row = LLVMBuildICmp(e->builder, LLVMIntSLE, end, emit_extent(e, last), "");
 }
 
-/* Asks for what is read `bytes` further on than the vector at position p. Beyond the end of an array it does nothing. */
-static void lanes_prefetch(struct emit *e, struct lanes_work *work, LLVMValueRef p, int64_t bytes) {
+/* Asks for what is read by the vector that comes `blocks` and `bytes` after the one at position p. Beyond the end of an
+ * array it does nothing. Lines come to the second-level cache: the first one is full of the block. */
+static void lanes_prefetch(struct emit *e, struct lanes_work *work, LLVMValueRef p, int blocks, int64_t bytes) {
     for (int k = 0; k < e->kernel->n_operands && work->ahead; k++) {
         const struct kernel_operand *operand = &e->kernel->operands[k];
         if (operand->kind != OPERAND_READ || e->variant->access[k] != ACCESS_UNIT) continue;
         const int64_t vector = (int64_t)e->width * dtype_size(operand->type);
+        const int64_t ahead = (int64_t)blocks * LANES_RUN * LANES_RUNS * work->lanes * dtype_size(operand->type);
         LLVMValueRef at = lanes_at(e, operand->type, e->operands[k].row, p);
         for (int64_t line = 0; line < vector; line += LANES_LINE) {
-            LLVMValueRef place = emit_offset_bytes(e, at, emit_i64(e, bytes + line));
-            LLVMValueRef args[] = {place, emit_int(e->i32, 0), emit_int(e->i32, getenv("LP") ? atoi(getenv("LP")) : 2), emit_int(e->i32, 1)};
+            LLVMValueRef place = emit_offset_bytes(e, at, emit_i64(e, ahead + bytes + line));
+            LLVMValueRef args[] = {place, emit_int(e->i32, 0), emit_int(e->i32, 2), emit_int(e->i32, 1)};
             llvm_compat_intrinsic(e->builder, "llvm.prefetch", &e->ptr, 1, args, 4);
         }
     }
@@ -171,7 +177,7 @@ static void lanes_prefetch(struct emit *e, struct lanes_work *work, LLVMValueRef
 static void lanes_vector(struct emit *e, struct lanes_work *work, LLVMValueRef start, LLVMValueRef at,
                          LLVMValueRef count, LLVMValueRef *states) {
     LLVMValueRef p = LLVMBuildAdd(e->builder, start, at, "");
-    if (!count) lanes_prefetch(e, work, p, getenv("LA") ? atoi(getenv("LA")) : LANES_AHEAD);
+    if (!count) lanes_prefetch(e, work, p, work->passes - 1, work->passes > 1 ? LANES_AHEAD_TWICE : LANES_AHEAD);
     /* arg*: positions are those of virtual vectors; a lane's own number among all `lanes` is added when lanes close. */
     LLVMValueRef place = LLVMBuildAnd(e->builder, at, emit_i64(e, -(int64_t)work->lanes), "");
     place = LLVMBuildAdd(e->builder, start, place, "");
@@ -230,7 +236,7 @@ static void lanes_run_registers(struct emit *e, struct lanes_work *work, LLVMVal
             emit_phi_add(phi[p], states[p], before);
         }
     lanes_vector(e, work, start, at, NULL, next);
-    LLVMValueRef following = LLVMBuildAdd(e->builder, at, emit_i64(e, e->width), "");
+    LLVMValueRef following = emit_next(e, at, emit_i64(e, e->width));
     LLVMBasicBlockRef back = emit_here(e);
     emit_branch(e, LLVMBuildICmp(e->builder, LLVMIntSLT, following, to, ""), body, after);
     emit_phi_add(at, following, back);
@@ -321,26 +327,33 @@ static void lanes_parts_store(struct emit *e, struct lanes_reduction *r, int par
     for (int p = 0; p < parts; p++) lanes_store(e, types[p], values[p], r->slots[p], at);
 }
 
-/* The four runs' lanes, joined down to one value: ((r0+r1)+(r2+r3)), then halves. In loops over native vectors: once a
- * block, code that is short to compile is worth more than code that is fast. */
-static void lanes_join(struct emit *e, struct lanes_work *work, struct lanes_reduction *r, enum reduce_stage stage,
-                       LLVMValueRef first, LLVMValueRef *out) {
-    LLVMValueRef runs[LANES_RUNS][REDUCE_PARTS], zero = emit_i64(e, 0);
+/* ((r0+r1)+(r2+r3)) of the lanes `at` and following. */
+static void lanes_join_runs(struct emit *e, struct lanes_work *work, struct lanes_reduction *r, enum reduce_stage stage,
+                            LLVMValueRef first, LLVMValueRef at, int n, LLVMValueRef *out) {
+    LLVMValueRef runs[LANES_RUNS][REDUCE_PARTS];
     enum dtype types[REDUCE_PARTS];
-    const int parts = emit_reduce_parts(r->reduction, r->operand, stage, types), lanes = work->lanes;
-    int n = e->engine->isa == ISA_SCALAR ? 1 : e->engine->vector_bytes / dtype_size(types[0]);
-    if (n > lanes) n = lanes;
-
-    struct emit_loop each = emit_loop_begin(e, zero, emit_i64(e, lanes));
+    const int parts = emit_reduce_parts(r->reduction, r->operand, stage, types);
     for (int run = 0; run < LANES_RUNS; run++) {
-        LLVMValueRef at = LLVMBuildAdd(e->builder, each.i, emit_i64(e, (int64_t)run * lanes), "");
-        lanes_parts_load(e, r, parts, types, at, n, runs[run]);
-        if (stage == STAGE_LANES) emit_reduce_close(e, r->reduction, r->operand, runs[run], first, each.i);
+        LLVMValueRef slot = LLVMBuildAdd(e->builder, at, emit_i64(e, (int64_t)run * work->lanes), "");
+        lanes_parts_load(e, r, parts, types, slot, n, runs[run]);
+        if (stage == STAGE_LANES) emit_reduce_close(e, r->reduction, r->operand, runs[run], first, at);
     }
     emit_reduce_combine(e, r->reduction, r->operand, stage, runs[0], runs[1]);
     emit_reduce_combine(e, r->reduction, r->operand, stage, runs[2], runs[3]);
     emit_reduce_combine(e, r->reduction, r->operand, stage, runs[0], runs[2]);
-    lanes_parts_store(e, r, parts, types, each.i, runs[0]);
+    memcpy(out, runs[0], (size_t)parts * sizeof *out);
+}
+
+/* The same for all lanes, and halves of them down to n, in loops: for states so large that unrolled code takes long to
+ * compile. */
+static void lanes_join_loops(struct emit *e, struct lanes_work *work, struct lanes_reduction *r,
+                             enum reduce_stage stage, LLVMValueRef first, int n, LLVMValueRef *out) {
+    LLVMValueRef low[REDUCE_PARTS], high[REDUCE_PARTS], zero = emit_i64(e, 0);
+    enum dtype types[REDUCE_PARTS];
+    const int parts = emit_reduce_parts(r->reduction, r->operand, stage, types), lanes = work->lanes;
+    struct emit_loop each = emit_loop_begin(e, zero, emit_i64(e, lanes));
+    lanes_join_runs(e, work, r, stage, first, each.i, n, low);
+    lanes_parts_store(e, r, parts, types, each.i, low);
     emit_loop_end(e, &each, n);
 
     LLVMBasicBlockRef before = emit_here(e), head = emit_block(e, "half"), body = emit_block(e, "halve"),
@@ -352,16 +365,30 @@ static void lanes_join(struct emit *e, struct lanes_work *work, struct lanes_red
     emit_branch(e, LLVMBuildICmp(e->builder, LLVMIntSGE, half, emit_i64(e, n), ""), body, after);
     emit_at(e, body);
     each = emit_loop_begin(e, zero, half);
-    lanes_parts_load(e, r, parts, types, each.i, n, runs[0]);
-    lanes_parts_load(e, r, parts, types, LLVMBuildAdd(e->builder, each.i, half, ""), n, runs[1]);
-    emit_reduce_combine(e, r->reduction, r->operand, stage, runs[0], runs[1]);
-    lanes_parts_store(e, r, parts, types, each.i, runs[0]);
+    lanes_parts_load(e, r, parts, types, each.i, n, low);
+    lanes_parts_load(e, r, parts, types, LLVMBuildAdd(e->builder, each.i, half, ""), n, high);
+    emit_reduce_combine(e, r->reduction, r->operand, stage, low, high);
+    lanes_parts_store(e, r, parts, types, each.i, low);
     emit_loop_end(e, &each, n);
     emit_phi_add(half, LLVMBuildLShr(e->builder, half, emit_i64(e, 1), ""), emit_here(e));
     emit_go(e, head);
     emit_at(e, after);
-
     lanes_parts_load(e, r, parts, types, zero, n, out);
+}
+
+/* The four runs' lanes, joined down to one value: ((r0+r1)+(r2+r3)), then halves. */
+static void lanes_join(struct emit *e, struct lanes_work *work, struct lanes_reduction *r, enum reduce_stage stage,
+                       LLVMValueRef first, LLVMValueRef *out) {
+    enum dtype types[REDUCE_PARTS];
+    const int parts = emit_reduce_parts(r->reduction, r->operand, stage, types), bytes = dtype_size(types[0]);
+    int n = e->engine->isa == ISA_SCALAR ? 1 : e->engine->vector_bytes / bytes;
+    if (n > work->lanes) n = work->lanes;
+    if (emit_reduce_is_simple(r->reduction) && work->lanes * bytes <= LANES_UNROLLED * e->engine->vector_bytes) {
+        n = work->lanes;
+        lanes_join_runs(e, work, r, stage, first, emit_i64(e, 0), n, out);
+    } else {
+        lanes_join_loops(e, work, r, stage, first, n, out);
+    }
     for (n /= 2; n > 0; n /= 2) {
         LLVMValueRef high[REDUCE_PARTS];
         for (int p = 0; p < parts; p++) {
@@ -405,14 +432,13 @@ static LLVMValueRef lanes_second_pass(struct emit *e, struct lanes_work *work, s
     emit_phi_add(at, begin, before);
     emit_phi_add(sum, zero[0], before);
     if (ahead) {
-        const int64_t block = LANES_RUN * LANES_RUNS * (int64_t)n * dtype_size(r->operand);
         const int width = e->width;
         e->width = n;
-        lanes_prefetch(e, work, LLVMBuildAdd(e->builder, start, at, ""), getenv("LB") ? atoi(getenv("LB")) : block);
+        lanes_prefetch(e, work, LLVMBuildAdd(e->builder, start, at, ""), 1, 0);
         e->width = width;
     }
     LLVMValueRef next = lanes_deviate(e, r, start, at, n, NULL, mean, sum);
-    LLVMValueRef following = LLVMBuildAdd(e->builder, at, emit_i64(e, n), "");
+    LLVMValueRef following = emit_next(e, at, emit_i64(e, n));
     emit_phi_add(at, following, emit_here(e));
     emit_phi_add(sum, next, emit_here(e));
     LLVMBasicBlockRef back = emit_here(e);
@@ -615,7 +641,7 @@ static void lanes_emit_finish(struct emit *e, struct lanes_work *work, const cha
 }
 
 void emit_lanes_kernel(struct emit *e, const char *blocks, const char *finish, struct emit_summary *summary) {
-    struct lanes_work work = {.lanes = e->kernel->lanes};
+    struct lanes_work work = {.lanes = e->kernel->lanes, .passes = 1};
     work.facts = emit_facts_of(e, &e->kernel->body, EMIT_LANES, false);
     work.across = e->kernel->n_red > 1 && !e->variant->single_row;
     e->mode = EMIT_LANES;
@@ -624,7 +650,7 @@ void emit_lanes_kernel(struct emit *e, const char *blocks, const char *finish, s
     bool small = work.facts->operations <= LANES_SMALL && !work.facts->calls && !work.facts->loops &&
                  e->kernel->n_reductions <= 4;
     if (e->width > work.lanes || (small && e->width > 1)) e->width = work.lanes;
-    work.ahead = !getenv("LN") && small && !work.across && e->engine->isa != ISA_SCALAR;
+    work.ahead = small && !work.across && e->engine->isa != ISA_SCALAR;
     work.width = work.tail_width = e->width;
     if (!work.across) work.tail_width = emit_tail_width(e, work.facts);
     summary->width = e->width;

@@ -2,6 +2,7 @@
 #include "codegen/cpu/emit.h"
 
 #include <string.h>
+#include <stdlib.h>
 
 static LLVMValueRef emit_less(struct emit *e, LLVMValueRef a, LLVMValueRef b) {
     return LLVMBuildICmp(e->builder, LLVMIntSLT, a, b, "");
@@ -28,6 +29,12 @@ void emit_decode(struct emit *e, LLVMValueRef position, int first, int n, LLVMVa
     if (n > 0) index[first] = position;
 }
 
+LLVMValueRef emit_next(struct emit *e, LLVMValueRef i, LLVMValueRef step) {
+    LLVMValueRef next = LLVMBuildAdd(e->builder, i, step, "");
+    if (getenv("NOHIDE")) return next;
+    return LLVMBuildBitCast(e->builder, LLVMBuildBitCast(e->builder, next, e->f64, ""), e->i64, "");
+}
+
 struct emit_loop emit_loop_begin(struct emit *e, LLVMValueRef from, LLVMValueRef to) {
     struct emit_loop loop = {.head = emit_block(e, "loop"), .after = emit_block(e, "endloop")};
     LLVMBasicBlockRef before = emit_here(e), body = emit_block(e, "body");
@@ -41,7 +48,7 @@ struct emit_loop emit_loop_begin(struct emit *e, LLVMValueRef from, LLVMValueRef
 }
 
 void emit_loop_end(struct emit *e, struct emit_loop *loop, int64_t step) {
-    LLVMValueRef next = LLVMBuildAdd(e->builder, loop->i, emit_i64(e, step), "");
+    LLVMValueRef next = emit_next(e, loop->i, emit_i64(e, step));
     emit_phi_add(loop->i, next, emit_here(e));
     emit_go(e, loop->head);
     emit_at(e, loop->after);
@@ -80,7 +87,7 @@ void emit_rows(struct emit *e, LLVMValueRef begin, LLVMValueRef end,
     e->position = e->par_position = position;
     row(e, n, host);
 
-    LLVMValueRef following = LLVMBuildAdd(e->builder, position, n, ""), carry = emit_i64(e, 1);
+    LLVMValueRef following = emit_next(e, position, n), carry = emit_i64(e, 1);
     next[last] = emit_i64(e, 0);
     for (int j = last - 1; j >= 0; j--) {
         next[j] = LLVMBuildAdd(e->builder, index[j], carry, "");
@@ -133,7 +140,7 @@ static void emit_chunks_masked(struct emit *e, const struct chunk_place *place, 
     chunk(e, host);
     e->often_whole = false;
     if (e->mode == EMIT_MAP) emit_poll(e, e->position, false);
-    emit_phi_add(i, LLVMBuildAdd(e->builder, i, emit_i64(e, e->width), ""), emit_here(e));
+    emit_phi_add(i, emit_next(e, i, emit_i64(e, e->width)), emit_here(e));
     emit_go(e, head);
     emit_at(e, e->hoist);
     emit_phi_add(i, emit_i64(e, 0), e->hoist);
@@ -159,7 +166,7 @@ static void emit_chunks_whole(struct emit *e, const struct chunk_place *place, L
     emit_chunk_at(e, place, i, NULL);
     chunk(e, host);
     if (e->mode == EMIT_MAP) emit_poll(e, e->position, false); /* a reduction's rows are short, it polls between runs */
-    LLVMValueRef next = LLVMBuildAdd(e->builder, i, width, "");
+    LLVMValueRef next = emit_next(e, i, width);
     LLVMValueRef more = LLVMBuildICmp(e->builder, LLVMIntSGE, LLVMBuildSub(e->builder, n, next, ""), width, "");
     emit_phi_add(i, next, emit_here(e));
     emit_phi_add(start, next, emit_here(e));
@@ -181,7 +188,7 @@ static void emit_chunks_whole(struct emit *e, const struct chunk_place *place, L
         emit_chunk_at(e, place, from, count);
         chunk(e, host);
         emit_set_width(e, full);
-        emit_phi_add(start, LLVMBuildAdd(e->builder, from, count, ""), emit_here(e));
+        emit_phi_add(start, emit_next(e, from, count), emit_here(e));
         emit_go(e, dispatch);
     }
     emit_at(e, e->hoist);

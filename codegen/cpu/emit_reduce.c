@@ -9,6 +9,10 @@ static bool is_arg(enum reduce_op op) {
     return op >= REDUCE_ARGMIN && op <= REDUCE_NANARGMAX;
 }
 
+bool emit_reduce_is_simple(const struct kernel_reduction *reduction) {
+    return !is_arg(reduction->op);
+}
+
 static bool skips_nan(enum reduce_op op) {
     return op == REDUCE_NANARGMIN || op == REDUCE_NANARGMAX;
 }

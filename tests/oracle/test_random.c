@@ -12,7 +12,7 @@
 #include "oracle/random.h"
 #include "support/check.h"
 
-enum { PROGRAMS = 240, MOST_FAILURES = 5 };
+enum { PROGRAMS = 200, MOST_FAILURES = 5 };
 
 struct trial {
     struct mem mem;
@@ -135,6 +135,39 @@ static void test_random_programs(void **state) {
     assert_true(verdicts[ORACLE_SAME] * 10 >= n * 7); /* the generator and the front end agree on what a program is */
 }
 
+enum { N = 300007, H = 331, W = 1013 };
+
+/* x: f64[N] and y: f32[H, W] of numbers up to 4 or so. The caller frees their data. */
+static void make_large(struct oracle_input inputs[2]) {
+    double *x = malloc(N * sizeof *x);
+    float *y = malloc(H * W * sizeof *y);
+    assert_non_null(x);
+    assert_non_null(y);
+    uint64_t bits = 1;
+    for (int i = 0; i < N; i++) {
+        bits = bits * 6364136223846793005u + 1442695040888963407u;
+        x[i] = (double)(int64_t)bits * 0x1p-61;
+    }
+    for (int i = 0; i < H * W; i++) y[i] = (float)(x[i % N] * (i % 7 - 2.9));
+    inputs[0] =
+        (struct oracle_input){.name = "x", .type = TY_F64, .rank = 1, .shape = {N}, .stride = {8}, .data = (char *)x};
+    inputs[1] = (struct oracle_input){
+        .name = "y", .type = TY_F32, .rank = 2, .shape = {H, W}, .stride = {4 * W, 4}, .data = (char *)y};
+}
+
+static void check_large(const char *const *sources, int n, enum oracle_verdict expected) {
+    struct oracle_input inputs[2];
+    make_large(inputs);
+    oracles[0].skip = 0;
+    for (int i = 0; i < n; i++) {
+        char source[600], why[1024] = "";
+        snprintf(source, sizeof source, "param x: f64[n]\nparam y: f32[:, :]\n%s\n", sources[i]);
+        enum oracle_verdict verdict = oracle_check(&oracles[0], source, inputs, 2, why, sizeof why);
+        if (verdict != expected) fail_msg("verdict %d of\n%s\n%s", verdict, source, why);
+    }
+    for (int i = 0; i < 2; i++) free(inputs[i].data);
+}
+
 /* Arrays large enough that two threads share the work, of sizes that end in the middle of everything. */
 static void test_large_arrays(void **state) {
     (void)state;
@@ -148,33 +181,30 @@ static void test_large_arrays(void **state) {
         "a, b = halve(x, [0.5, 0.25])\nreturn a, b, sum(b)",
         "return nanmean(y), nanstd(y, axis=1), count(y > 0), any(isnan(x)), norm(y - f32(mean(y)))",
     };
-    enum { N = 300007, H = 331, W = 1013 };
-    double *x = malloc(N * sizeof *x);
-    float *y = malloc(H * W * sizeof *y);
-    assert_non_null(x);
-    assert_non_null(y);
-    uint64_t bits = 1;
-    for (int i = 0; i < N; i++)
-        bits = bits * 6364136223846793005u + 1442695040888963407u, x[i] = (double)(int64_t)bits * 0x1p-61;
-    for (int i = 0; i < H * W; i++) y[i] = (float)(x[i % N] * (i % 7 - 2.9));
-    struct oracle_input inputs[] = {
-        {.name = "x", .type = TY_F64, .rank = 1, .shape = {N}, .stride = {8}, .data = (char *)x},
-        {.name = "y", .type = TY_F32, .rank = 2, .shape = {H, W}, .stride = {4 * W, 4}, .data = (char *)y},
+    check_large(sources, sizeof sources / sizeof *sources, ORACLE_SAME);
+}
+
+/* What fails at run time fails alike. */
+static void test_failures(void **state) {
+    (void)state;
+    static const char *const sources[] = {
+        "ufunc pick(i, t: [n]) = t[i64(i * 1000)]\nreturn pick(x, y[0])",
+        "ufunc pick(i, t: [n]) {\n    if i > 3.9 { return t[9999] }\n    return t[0]\n}\nreturn sum(pick(x, y[0]))",
+        "assert sum(x) > 1e30, \"no\"\nreturn x",
+        "return y + x",
+        "k = i64(x[0] * 0)\nreturn max(x[0:k])",
+        "return y[i64(x[0]) + 1000000, 0]",
+        "k = i64(x[0] * 0) - 1\nreturn zeros(k)",
+        "for i in 0:9 { assert i < 5, \"five\" }\nreturn x",
     };
-    oracles[0].skip = 0;
-    for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
-        char source[600], why[1024] = "";
-        snprintf(source, sizeof source, "param x: f64[n]\nparam y: f32[:, :]\n%s\n", sources[i]);
-        if (oracle_check(&oracles[0], source, inputs, 2, why, sizeof why) != ORACLE_SAME)
-            fail_msg("%s\n%s", source, why);
-    }
-    free(x), free(y);
+    check_large(sources, sizeof sources / sizeof *sources, ORACLE_FAILED);
 }
 
 int main(void) {
     if (!oracle_open(&oracles[0], 4)) return 1;
     oracle_open(&oracles[1], 1);
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_random_programs), cmocka_unit_test(test_large_arrays)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_random_programs), cmocka_unit_test(test_large_arrays),
+                                       cmocka_unit_test(test_failures)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     for (int i = 0; i < 2; i++) oracle_close(&oracles[i]);
     return failed;

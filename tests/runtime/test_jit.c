@@ -272,6 +272,20 @@ static void test_progress(void **state) {
     jit_context_free(own);
 }
 
+/* What only a size of 1 makes right is no error of the compile; what nothing makes right is. */
+static void test_ones(void **state) {
+    (void)state;
+    jit_function *f = compile("param x: f64[:, :]; broadcast_to(x, 2, 3)");
+    double x[3] = {1, 2, 3}, y[6];
+    call(f, (const DLTensor *[]){jit_matrix(x, JIT_F64, 1, 3, 3)}, 1, jit_matrix(y, JIT_F64, 2, 3, 3));
+    assert_true(y[0] == 1 && y[3] == 1 && y[5] == 3);
+    jit_error error = {0};
+    DLTensor *out[1] = {jit_matrix(y, JIT_F64, 2, 3, 3)};
+    assert_int_equal(jit_call(f, (const DLTensor *[]){jit_matrix(x, JIT_F64, 3, 1, 1)}, 1, out, 1, &error), JIT_SHAPE);
+    jit_function_free(f);
+    refuse("param x: f64[:, 4]; broadcast_to(x, 2, 3)", JIT_SHAPE, "broadcast");
+}
+
 static void test_shapes(void **state) {
     (void)state;
     jit_function *f = compile("y = x[1:, ::2]; return y, sum(y, axis=0), zeros(i64(sum(x)))");
@@ -447,7 +461,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_elementwise), cmocka_unit_test(test_strides), cmocka_unit_test(test_overlap),
         cmocka_unit_test(test_alloc),       cmocka_unit_test(test_defaults), cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_cancel), cmocka_unit_test(test_progress),     cmocka_unit_test(test_shapes),   cmocka_unit_test(test_formula),
+        cmocka_unit_test(test_cancel), cmocka_unit_test(test_progress), cmocka_unit_test(test_ones),     cmocka_unit_test(test_shapes),   cmocka_unit_test(test_formula),
         cmocka_unit_test(test_hostile),     cmocka_unit_test(test_long),     cmocka_unit_test(test_limits),
         cmocka_unit_test(test_fork),     cmocka_unit_test(test_scalar_function),
     };
