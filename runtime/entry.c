@@ -85,9 +85,8 @@ static void analyse(struct plan_entry *entry) {
             if (k != i && plan->output_slots[k] == plan->output_slots[i]) once = false;
         entry->outputs[i].direct = once && plan->slots[plan->output_slots[i]].input < 0;
     }
-    entry->in_place = is_in_place(plan);
-    for (int i = 0; i < plan->n_outputs; i++) /* one that is an input's memory would be overwritten */
-        if (!entry->outputs[i].direct) entry->in_place = false;
+    /* With one output only: of several, one could be written over an input that another has yet to read. */
+    entry->in_place = plan->n_outputs == 1 && entry->outputs[0].direct && is_in_place(plan);
 }
 
 /* --- building --------------------------------------------------------------------------------------------------------------- */

@@ -46,7 +46,8 @@ bool run_allocate(struct run *run, int slot, int rank, const int64_t *shape, str
     }
     const DLTensor *direct = run->direct ? run->direct[slot] : NULL;
     if (direct && (rank == 0 || memcmp(direct->shape, shape, sizeof *shape * (size_t)rank) == 0)) {
-        fresh.data = (char *)direct->data + direct->byte_offset;
+        static char nothing[64]; /* of an empty array, whose data may be NULL */
+        fresh.data = direct->data ? (char *)direct->data + direct->byte_offset : nothing;
     } else if (run->preparing) {
         static char nowhere[64]; /* never read or written: preparing runs nothing */
         fresh.data = nowhere;

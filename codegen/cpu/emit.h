@@ -41,6 +41,7 @@ enum emit_mode {
 struct emit_value {
     LLVMValueRef value;
     LLVMValueRef splat;    /* uniform: its vector, where it was hoisted */
+    unsigned calls;        /* e->calls when it was made */
     LLVMValueRef *results; /* of an if or loop; each uniform (scalar) or not as result_varying says */
     bool *result_varying;
 };
@@ -93,6 +94,8 @@ struct emit {
     /* the region being emitted */
     struct emit_facts *facts;
     struct emit_value *values;
+    unsigned calls; /* of vector math so far: no vector register survives one */
+    bool stored;    /* the region has stored: operands may have changed */
 };
 
 /* --- emit_core.c: types, constants, blocks, function frames

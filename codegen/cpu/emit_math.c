@@ -32,6 +32,7 @@ LLVMValueRef emit_math(struct emit *e, enum op op, enum dtype type, LLVMValueRef
     const struct math_function *function = &e->engine->math[op][type == TY_F64];
     const int have = emit_lanes_of(LLVMTypeOf(args[0])), lanes = function->lanes;
     LLVMValueRef inputs[2], parts[64];
+    e->calls++;
     for (int i = 0; i < n_args; i++) {
         inputs[i] = args[i];
         /* Lanes that are off may hold anything: keep the functions' slow paths out of it. */

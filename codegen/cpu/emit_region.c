@@ -8,6 +8,7 @@ void emit_region_begin(struct emit *e, struct emit_facts *facts, struct emit_val
     }
     e->facts = facts;
     e->values = *store;
+    e->stored = false;
     for (int i = 0; i < facts->n; i++)
         if (!keep_hoisted || !facts->of[i].hoistable) e->values[i] = (struct emit_value){0};
 }
@@ -16,12 +17,20 @@ bool emit_is_varying(struct emit *e, const struct ir_value *value) {
     return e->facts->of[value->id].varying;
 }
 
+/* An element that was read before a call is read again rather than kept: loads are free beside calls, spills are not. */
+static bool emit_reads_again(struct emit *e, const struct ir_value *value) {
+    return value->op == OP_read && e->values[value->id].calls != e->calls && !e->stored && !e->count &&
+           !(e->mode == EMIT_LANES && e->lane_index[e->kernel->n_par]) && emit_is_varying(e, value) &&
+           e->variant->access[value->imm.i] == ACCESS_UNIT;
+}
+
 LLVMValueRef emit_use(struct emit *e, const struct ir_value *value) {
-    return e->values[value->id].value;
+    return emit_reads_again(e, value) ? emit_read(e, value) : e->values[value->id].value;
 }
 
 LLVMValueRef emit_use_lanes(struct emit *e, const struct ir_value *value) {
     struct emit_value *slot = &e->values[value->id];
+    if (emit_reads_again(e, value)) return emit_read(e, value);
     if (e->width == 1 || emit_is_vector(slot->value)) return slot->value;
     if (slot->splat) return slot->splat;
     if (e->facts->of[value->id].hoistable && e->hoist && !LLVMIsConstant(slot->value)) {
@@ -385,6 +394,7 @@ void emit_region(struct emit *e, const struct ir_region *region) {
         } else {
             slot->value = emit_value_of(e, value);
             slot->splat = NULL;
+            slot->calls = e->calls;
         }
     }
 }

@@ -21,16 +21,16 @@ here=$(cd "$(dirname "$0")" && pwd)
 shown=${document#"$source"/}
 
 rm -rf "$scratch"
-mkdir -p "$scratch/work/build" "$scratch/bin"
-ln -s "$source/examples" "$source/include" "$scratch/work"
-ln -s "$build" "$scratch/work/build/release"
+mkdir -p "$scratch/tree/build" "$scratch/bin"
+ln -s "$source/examples" "$source/include" "$scratch/tree"
+ln -s "$build" "$scratch/tree/build/release"
 # The program leaves freeing to the end of its process; the leak checker is for the blocks in C.
 # shellcheck disable=SC2016  # for the script that is written
 printf '#!/bin/sh\nASAN_OPTIONS=${ASAN_OPTIONS-}:detect_leaks=0 exec %s "$@"\n' "$weft" >"$scratch/bin/weft"
 printf '#!/bin/sh\nexec %s %s "$@"\n' "$cc" "$*" >"$scratch/bin/cc"
 chmod +x "$scratch/bin/weft" "$scratch/bin/cc"
 PATH=$scratch/bin:$PATH
-CC=$scratch/bin/cc HOME=$scratch/work
+CC=$scratch/bin/cc HOME=$scratch/tree
 export PATH CC HOME
 
 failed=0
@@ -62,7 +62,7 @@ nothing_left() {
     ran=''
 }
 
-cd "$scratch/work"
+cd "$scratch/tree"
 while read -r n line kind section name <&3; do
     block=$scratch/$n.text
     [ "$kind" = text ] || nothing_left

@@ -77,7 +77,7 @@ static inline void array_bind(struct array_run *run) {
         struct array_input own = {.type = program->inputs[n].type, .data = &program->inputs[n].default_value};
         if (program->inputs[n].has_default) input = &own;
         if (!input) fail_msg("no input %s", program->inputs[n].name);
-        bindings[n] = (struct frontend_binding){input->type, input->rank, 0};
+        bindings[n] = (struct frontend_binding){.type = input->type, .rank = input->rank};
         struct eval_array *array = &run->inputs[n];
         *array = (struct eval_array){.type = input->type, .rank = input->rank, .data = (char *)input->data};
         int64_t stride = dtype_size(input->type);

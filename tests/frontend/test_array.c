@@ -242,7 +242,7 @@ static const char *run_formula(struct array_run *run, const char *text, const st
     diag_init(&run->diags, &run->arena, "formula", text, strlen(text));
     run->program = frontend_analyse_formula(&run->arena, text, strlen(text), formula, &array_options, &run->diags);
     for (int n = 0; n < formula->n_inputs; n++) {
-        bindings[n] = (struct frontend_binding){formula->inputs[n].type, formula->inputs[n].rank, 0};
+        bindings[n] = (struct frontend_binding){.type = formula->inputs[n].type, .rank = formula->inputs[n].rank};
         run->inputs[n] = inputs[n];
     }
     if (run->program) run->plan = frontend_instantiate(run->program, &run->arena, bindings, &run->diags);
