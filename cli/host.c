@@ -118,6 +118,9 @@ char *host_strndup(const char *text, size_t length) {
     return copy;
 }
 
+/* What the library takes by default. */
+enum { HOST_MOST_SOURCE = 16 << 20 };
+
 char *host_read(const char *path, size_t *length) {
     FILE *file = fopen(path, "rb");
     if (!file) {
@@ -128,6 +131,12 @@ char *host_read(const char *path, size_t *length) {
     char *text = host_alloc(room);
     for (size_t got; (got = fread(text + n, 1, room - n - 1, file)) > 0;) {
         n += got;
+        if (n > HOST_MOST_SOURCE) { /* a device, or a pipe that does not end */
+            host_error("cannot read '%s': it has more than %d MiB", path, HOST_MOST_SOURCE >> 20);
+            free(text);
+            fclose(file);
+            return NULL;
+        }
         if (room - n > 1) continue;
         char *wider = realloc(text, room *= 2);
         if (!wider) {

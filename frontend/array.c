@@ -87,6 +87,14 @@ void array_return(struct array *a, int n, const struct value *values, struct spa
         values = values[0].items;
     }
     bool error = n == 1 && values[0].kind == VALUE_ERROR;
+    if (expected < 0 && scope->straight) expected = n; /* x.shape has as many items as x dimensions */
+    if (expected < 0) {
+        diag_add(a->diags, DIAG_TYPE, span,
+                 "how many values this returns has to be seen from the text: write `x.shape[0]`");
+        expected = 1;
+        n = 0;
+        error = true;
+    }
     if (n != expected && !error)
         diag_add(a->diags, DIAG_TYPE, span, "this returns %d value%s, and elsewhere it is %d", n, n == 1 ? "" : "s",
                  expected);

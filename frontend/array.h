@@ -135,7 +135,8 @@ struct array {
     int conditional;             /* > 0: what is walked may not run, so a size that cannot fit is an error only then */
     struct array_scope *scope, *top;
 
-    struct array_map contexts; /* (context, call) -> array_context */
+    struct array_map whole_logicals; /* (context, expression): an `and` or `or` of a scalar and an array */
+    struct array_map contexts;       /* (context, call) -> array_context */
     const struct array_uses **uses;
     bool changed; /* a join turned out too low */
     int nesting;  /* of expressions and blocks being walked */
@@ -249,6 +250,8 @@ void array_inputs(struct array *a);
 struct value array_declared(struct array *a, struct array_scope *scope, const struct ast_type *type,
                             const struct value *v, const char *name, struct span span);
 enum dtype array_element(struct array *a, const struct ast_type *type);
+/* True if the value is a weak one that takes this type by itself. */
+bool array_takes(enum dtype dtype, const struct value *v);
 
 /* --- expressions -------------------------------------------------------------------------------------------------- */
 
@@ -260,9 +263,13 @@ bool array_is_number(struct array *a, const struct value *v, const char *what);
 struct value array_literal(struct array *a, const struct ast_expr *e);
 /* True if the elements of weak literals among the operands are values of the type that they take; else reported. */
 bool array_literals_fit(struct array *a, int n, const struct value *values);
+/* The same of one value and a type. */
+bool array_literal_fits(struct array *a, const struct value *v, enum dtype dtype);
 struct value array_index(struct array *a, const struct ast_expr *e, const struct value *base);
 struct value array_conditional(struct array *a, const struct ast_expr *e);
+/* `and` and `or`: of a scalar that decides whether the right side is evaluated, and element by element. */
 struct value array_lazy_logical(struct array *a, const struct ast_expr *e, const struct value *left);
+struct value array_whole_logical(struct array *a, const struct ast_expr *e, struct value left);
 /* False if evaluating it may fail, has effects or costs much: then it must not be evaluated in vain. */
 bool array_is_simple(struct array *a, const struct ast_expr *e);
 /* Simple, and made of scalars only. */

@@ -299,7 +299,13 @@ struct value array_lazy_logical(struct array *a, const struct ast_expr *e, const
     struct plan_step *step = condition_step(a, left, e->span);
     branch_start(&merge, is_and ? &step->block : &step->other);
     struct value right = array_expr(a, e->binary.right);
-    if (right.kind == VALUE_NUMBER && (right.type.rank > 0 || right.type.dtype != TY_BOOL))
+    if (right.kind == VALUE_NUMBER && right.type.rank > 0) { /* not two scalars after all: nothing of this is kept */
+        branch_end(&merge);
+        a->block->n_steps--;
+        array_map_put(a->arena, &a->whole_logicals, (uintptr_t)a->scope->context, e->id, true);
+        return array_whole_logical(a, e, *left);
+    }
+    if (right.kind == VALUE_NUMBER && right.type.dtype != TY_BOOL)
         right = array_error(a, DIAG_TYPE, right.span, "`%s` of scalars wants a scalar bool, and `%s` is %s",
                             ast_op_text(e->op), array_quote(a, right.span), value_type_text(a->arena, &right));
     branch_end(&merge);

@@ -175,8 +175,13 @@ static struct value chain_value(struct array *a, const struct ast_expr *e, struc
 
 static struct value logical_value(struct array *a, const struct ast_expr *e, struct value left) {
     if (left.kind == VALUE_NUMBER && left.type.rank == 0 && left.type.dtype == TY_BOOL &&
-        !array_is_simple(a, e->binary.right))
+        !array_is_simple(a, e->binary.right) &&
+        !array_map_get(&a->whole_logicals, (uintptr_t)a->scope->context, e->id, false))
         return array_lazy_logical(a, e, &left);
+    return array_whole_logical(a, e, left);
+}
+
+struct value array_whole_logical(struct array *a, const struct ast_expr *e, struct value left) {
     struct value both[2] = {left, array_expr(a, e->binary.right)};
     if (both[0].kind == VALUE_ERROR || both[1].kind == VALUE_ERROR) return value_error(e->span);
     if (both[0].kind == VALUE_NUMBER && both[1].kind == VALUE_NUMBER && !array_align(a, 2, both, e->span))

@@ -105,6 +105,13 @@ static bool slice_part(struct array *a, const struct ast_expr *e, const char *wh
     return *size != NULL;
 }
 
+/* A step past the end takes one element however long it is: held to what arithmetic of sizes can take. */
+#define MOST_STEP (INT64_C(1) << 40)
+
+static const struct size *no_longer(struct array *a, const struct size *step, const struct size *n) {
+    return array_arith(a, SIZE_SMALLER, step, array_arith(a, SIZE_LARGER, n, constant(a, 1)));
+}
+
 static bool take_slice(struct indexing *x, const struct ast_subscript *sub_script) {
     struct array *a = x->a;
     struct slice s = {.step = 1};
@@ -120,11 +127,13 @@ static bool take_slice(struct indexing *x, const struct ast_subscript *sub_scrip
             return false;
         }
     } else if (step) {
-        s.steps = step;
         if (!array_check_text(a, CHECK_AT_LEAST, step, constant(a, 1), DIAG_VALUE, sub_script->span,
                               "a step that is known only at run time must be positive, and this one is \1"))
             return false;
+        s.steps = no_longer(a, step, n);
     }
+    if (s.step > MOST_STEP) s.steps = no_longer(a, step, n);
+    if (s.step < -MOST_STEP) s.step = -MOST_STEP;
     if (s.step > 0)
         slice_forwards(a, &s, n);
     else

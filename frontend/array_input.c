@@ -26,6 +26,11 @@ static struct value wrong_type(struct array *a, const struct ast_type *type, con
     return array_error(a, code, span, "%s is declared as %s, and it is %s", name, array_quote(a, type->span), is);
 }
 
+bool array_takes(enum dtype dtype, const struct value *v) {
+    if (v->type.weak == WEAK_FLOAT) return dtype_is_float(dtype);
+    return v->type.weak == WEAK_INT && dtype != TY_BOOL;
+}
+
 static struct value declared_scalar(struct array *a, const struct ast_type *type, const struct value *v,
                                     const char *name, struct span span) {
     enum dtype dtype = array_element(a, type);
@@ -33,7 +38,7 @@ static struct value declared_scalar(struct array *a, const struct ast_type *type
     if (v->type.rank > 0) return wrong_type(a, type, v, name, DIAG_SHAPE, span);
     if (!v->type.weak && !dtype_converts_safely(v->type.dtype, dtype))
         return wrong_type(a, type, v, name, DIAG_TYPE, span);
-    if (v->type.weak == WEAK_FLOAT && !v->is_const && !dtype_is_float(dtype))
+    if (v->type.weak && !array_takes(dtype, v) && (dtype == TY_BOOL || !v->is_const)) /* a constant has a better text */
         return wrong_type(a, type, v, name, DIAG_TYPE, span);
     return array_as(a, v, (struct type){dtype, STRONG, 0});
 }
@@ -84,7 +89,7 @@ static struct value declared_array(struct array *a, struct array_scope *scope, c
     enum dtype dtype = type->element ? array_element(a, type) : v->type.dtype;
     if (dtype == TY_NONE) return value_error(span);
     if (v->type.rank != type->n_dims) return wrong_type(a, type, v, name, DIAG_SHAPE, span);
-    if (v->type.dtype != dtype && !v->type.weak) return wrong_type(a, type, v, name, DIAG_TYPE, span);
+    if (v->type.dtype != dtype && !array_takes(dtype, v)) return wrong_type(a, type, v, name, DIAG_TYPE, span);
     struct value result = type->element ? array_as(a, v, (struct type){dtype, STRONG, 0}) : *v;
     if (result.kind != VALUE_NUMBER) return result;
     struct array_shape shape = array_value_shape(&result);

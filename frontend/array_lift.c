@@ -92,6 +92,10 @@ static bool gather(struct lift *lift, int n, const struct value *given) {
     for (int i = 0; i < n; i++) {
         const struct ast_type *type = lift->function->parameters[i].type;
         lift->values[i] = given[i];
+        enum dtype dtype = type && type->is_array && type->element ? array_element(a, type) : TY_NONE;
+        if (dtype != TY_NONE && given[i].kind == VALUE_NUMBER && given[i].type.rank > 0 &&
+            array_takes(dtype, &given[i]))
+            lift->values[i] = array_as(a, &given[i], (struct type){dtype, STRONG, 0});
         if (!describe_argument(lift, i, type && type->is_array)) return false;
     }
     for (int i = 0; i < names->n_reads; i++) {

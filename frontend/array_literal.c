@@ -262,6 +262,10 @@ static bool fits(struct array *a, const struct value *v, enum dtype dtype) {
     return true;
 }
 
+bool array_literal_fits(struct array *a, const struct value *v, enum dtype dtype) {
+    return v->type.rank == 0 || dtype == TY_BOOL || fits(a, v, dtype);
+}
+
 bool array_literals_fit(struct array *a, int n, const struct value *values) {
     struct type type = {TY_NONE, STRONG, 0};
     bool weak = false;

@@ -258,7 +258,9 @@ static struct value product(struct array *a, const struct array_call *call) {
             return array_error(
                 a, DIAG_UNSUPPORTED, call->span,
                 "`dot` of arrays of rank 2 and more, a matrix product, is not available in this version");
-        return array_error(a, DIAG_SHAPE, call->span, "`dot` wants two arrays of rank 1");
+        const struct value *scalar = &pair[pair[0].type.rank == 0 ? 0 : 1];
+        return array_error(a, DIAG_SHAPE, scalar->span, "`dot` wants two arrays of rank 1, and `%s` is a scalar",
+                           array_quote(a, scalar->span));
     }
     struct array_shape shapes[2] = {array_value_shape(&pair[0]), array_value_shape(&pair[1])};
     if (!array_check_text(a, CHECK_EQUAL, shapes[0].dim[0], shapes[1].dim[0], DIAG_SHAPE, call->span,
@@ -281,7 +283,8 @@ struct value array_reduction(struct array *a, enum builtin builtin, const struct
         if (array_keyword(call, "axis") || array_keyword(call, "keepdims"))
             return array_error(a, DIAG_TYPE, call->span, "`%s` of several values is elementwise and takes no axis",
                                call->name);
-        if (!array_align(a, call->n, args, call->span)) return value_error(call->span);
+        if (!array_literals_fit(a, call->n, args) || !array_align(a, call->n, args, call->span))
+            return value_error(call->span);
         struct value v =
             elementwise_call(&a->emit, builtin == BUILTIN_min ? OP_min : OP_max, call->n, args, call->span);
         bool sizes = v.kind == VALUE_NUMBER && !v.is_const && v.type.weak == WEAK_INT;

@@ -236,6 +236,7 @@ struct value array_as(struct array *a, const struct value *v, struct type type) 
     if (v->type.dtype == type.dtype && v->type.weak == type.weak) return result;
     if (type.weak == WEAK_FLOAT && v->is_const)
         return value_real(v->negative ? -(double)v->magnitude : (double)v->magnitude, v->span);
+    if (v->type.weak && !type.weak && !array_literal_fits(a, v, type.dtype)) return value_error(v->span);
     result = array_wrap(a, value_as(&a->emit, v, type.dtype), v->span);
     if (result.kind == VALUE_NUMBER) result.type.weak = type.weak;
     return result;
@@ -282,9 +283,10 @@ void array_assign(struct array *a, int variable, struct value value, struct span
         }
         if (v->weak_first) {
             value = array_as(a, &value, join_variable(a, &scope->context->joins[variable], value.type));
-        } else if (value.type.weak) {
+        } else if (value.type.weak ? array_takes(v->dtype, &value)
+                                   : dtype_converts_safely(value.type.dtype, v->dtype)) {
             value = array_as(a, &value, (struct type){v->dtype, STRONG, 0});
-        } else if (value.type.dtype != v->dtype) {
+        } else {
             diag_add(
                 a->diags, DIAG_TYPE, span,
                 "`%s` is %s and cannot become %s: a variable keeps its type; convert with %s(…), or use another name",

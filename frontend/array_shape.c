@@ -204,8 +204,8 @@ static struct value squeeze(struct array *a, const struct array_call *call) {
             shape.dim[shape.rank++] = source.dim[d];
             continue;
         }
-        const char *text =
-            arena_printf(a->arena, "dimension %d of `%s` cannot be dropped: it is \1, not 1", d, array_quote(a, x->span));
+        const char *text = arena_printf(a->arena, "dimension %d of `%s` cannot be dropped: it is \1, not 1", d,
+                                        array_quote(a, x->span));
         if (!array_check_text(a, CHECK_EQUAL, source.dim[d], array_const(a, 1), DIAG_SHAPE, call->span, text))
             return value_error(call->span);
         map.axis[d] = (struct view_axis){array_const(a, 0), 0, NULL};

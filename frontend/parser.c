@@ -90,11 +90,18 @@ void parser_report(struct parser *parser, struct span span, const char *format, 
     va_end(args);
 }
 
+/* What the lexer said of a token is enough: `!` is written `not`. */
+static bool is_reported(const struct parser *parser, struct span span) {
+    for (int i = 0; i < parser->diags->count; i++)
+        if (parser->diags->items[i].span.offset == span.offset) return true;
+    return false;
+}
+
 void parser_fail(struct parser *parser, struct span span, const char *format, ...) {
     if (parser->panic) return;
     va_list args;
     va_start(args, format);
-    diag_vadd(parser->diags, DIAG_SYNTAX, span, format, args);
+    if (!is_reported(parser, span)) diag_vadd(parser->diags, DIAG_SYNTAX, span, format, args);
     va_end(args);
     parser_panic_quietly(parser);
 }

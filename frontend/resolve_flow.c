@@ -375,7 +375,7 @@ void resolve_flow(struct resolver *r) {
     for (int i = 0; i < r->ast->n_functions; i++) r->resolve->functions[i].n_results = -1;
     for (int i = 0; i < r->ast->n_functions; i++) flow_function(r, r->ast->functions[r->order[i]]);
     if (!r->resolve->entry) flow_top(r);
-    if (r->program->n_outputs >= 0) return;
+    if (r->program->n_outputs >= 0 || r->diags->count > 0) return;
     const struct ast_expr *result = r->resolve->result;
     resolve_report(
         r, DIAG_TYPE, result ? result->span : (struct span){0, 0},

@@ -254,9 +254,25 @@ void scalar_if_turn(struct scalar *s, struct scalar_if *branch) {
     s->region = branch->arms[1];
 }
 
-void scalar_if_drop(struct scalar *s, struct scalar_if *branch) {
+void scalar_unused_begin(struct scalar *s, struct scalar_if *branch, struct span span) {
+    scalar_if_begin(s, branch, scalar_bool(s, false), span);
+    branch->diags = s->emit.diags;
+    branch->unused = s->unused;
+    struct diag_list *ignored = ARENA_NEW(s->arena, struct diag_list);
+    diag_init(ignored, s->arena, branch->diags->file, branch->diags->source, branch->diags->source_length);
+    s->emit.diags = s->elab->diags = ignored;
+    s->unused = true;
+}
+
+void scalar_unused_end(struct scalar *s, struct scalar_if *branch) {
+    const struct diag_list *ignored = s->emit.diags;
     close_arm(s, branch, 0);
     s->region = branch->parent;
+    s->emit.diags = s->elab->diags = branch->diags;
+    s->unused = branch->unused;
+    for (int i = 0; i < ignored->count; i++) /* limits are the whole program's */
+        if (ignored->items[i].code == DIAG_LIMIT)
+            diag_add(s->emit.diags, DIAG_LIMIT, ignored->items[i].span, "%s", ignored->items[i].text);
 }
 
 /* One value that the arms disagree on. */

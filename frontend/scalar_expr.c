@@ -141,9 +141,10 @@ static struct value conditional(struct scalar *s, const struct ast_expr *expr) {
     struct scalar_if branch;
     if (scalar_known(cond, &known)) { /* decided by a constant; the type is that of both sides all the same */
         v = scalar_expr(s, known ? expr->conditional.then : expr->conditional.otherwise);
-        scalar_if_begin(s, &branch, cond, expr->span);
+        scalar_unused_begin(s, &branch, expr->span);
         struct value other = scalar_expr(s, known ? expr->conditional.otherwise : expr->conditional.then);
-        scalar_if_drop(s, &branch);
+        scalar_unused_end(s, &branch);
+        if (other.kind != VALUE_NUMBER) other = v;
         if (!common_type(s, &v, &other, &type)) return value_error(expr->span);
         v = scalar_as_type(s, &v, type);
         v.span = expr->span;

@@ -95,6 +95,8 @@ struct scalar_if {
     struct scalar_change *changes[2];
     int n_changes[2];
     struct span span;
+    struct diag_list *diags; /* while unused: where errors go that count */
+    bool unused;             /* what s->unused was before */
 };
 
 /* scalar_emit.c */
@@ -119,8 +121,9 @@ void scalar_if_begin(struct scalar *s, struct scalar_if *branch, struct ir_value
 void scalar_if_turn(struct scalar *s, struct scalar_if *branch);
 void scalar_if_end(struct scalar *s, struct scalar_if *branch, int n, struct ir_value *const *then,
                    struct ir_value *const *otherwise, struct ir_value **merged);
-/* Instead of turn and end: nothing that was done since begin has an effect, but on the types that variables have. */
-void scalar_if_drop(struct scalar *s, struct scalar_if *branch);
+/* Around what constants rule out: it has no effect but on the types that variables have, and its errors don't count. */
+void scalar_unused_begin(struct scalar *s, struct scalar_if *branch, struct span span);
+void scalar_unused_end(struct scalar *s, struct scalar_if *branch);
 /* The handle of a value of one arm as `type`, the conversion made at that arm's end; the arm is walked already. */
 struct ir_value *scalar_side_as(struct scalar *s, const struct scalar_if *branch, int arm, const struct value *value,
                                 enum dtype type);

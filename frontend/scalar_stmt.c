@@ -208,18 +208,16 @@ static void branch_from(struct scalar *s, const struct ast_stmt *stmt, int i) {
     struct ir_value *cond = scalar_condition(s, stmt->branch.conditions[i], i ? "`elif`" : "`if`");
     if (!scalar_enter(s, stmt->span)) return;
     struct scalar_if branch;
-    if (cond && scalar_known(cond, &known)) { /* decided by a constant; the types are those of both sides all the same */
+    if (cond &&
+        scalar_known(cond, &known)) { /* decided by a constant; the types are those of both sides all the same */
         if (known) scalar_block(s, &stmt->branch.bodies[i]);
-        bool unused = s->unused;
-        s->unused = true;
-        scalar_if_begin(s, &branch, cond, stmt->span);
+        scalar_unused_begin(s, &branch, stmt->span);
         put_flag(s, leaving_slot(s), false);
         if (known)
             branch_from(s, stmt, i + 1);
         else
             scalar_block(s, &stmt->branch.bodies[i]);
-        scalar_if_drop(s, &branch);
-        s->unused = unused;
+        scalar_unused_end(s, &branch);
         if (!known) branch_from(s, stmt, i + 1);
         scalar_leave(s);
         return;
@@ -268,12 +266,10 @@ static void statements(struct scalar *s, const struct ast_block *block, int i);
 /* What stands after a `return`, `break` or `continue` that is always reached: only its types count. */
 static void ruled_out(struct scalar *s, const struct ast_block *block, int i) {
     struct scalar_if branch;
-    s->unused = true;
-    scalar_if_begin(s, &branch, scalar_bool(s, false), block->items[i]->span);
+    scalar_unused_begin(s, &branch, block->items[i]->span);
     put_flag(s, leaving_slot(s), false);
     statements(s, block, i);
-    scalar_if_drop(s, &branch);
-    s->unused = false;
+    scalar_unused_end(s, &branch);
 }
 
 /* Statements from `i` on, until one of them may have left the block in some lanes; then the rest is made under a guard,

@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "frontend/elementwise_parts.h"
 
@@ -62,6 +63,10 @@ const char *value_type_text(struct arena *arena, const struct value *v) {
 static const char *const_text(struct arena *arena, const struct value *v) {
     if (v->type.weak == WEAK_INT)
         return arena_printf(arena, "%s%llu", v->negative ? "-" : "", (unsigned long long)v->magnitude);
+    for (int digits = 15; digits < 17; digits++) { /* as few as read back */
+        char *text = arena_printf(arena, "%.*g", digits, v->real);
+        if (strtod(text, NULL) == v->real) return text;
+    }
     return arena_printf(arena, "%.17g", v->real);
 }
 

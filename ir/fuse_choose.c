@@ -330,6 +330,14 @@ static void choose_groups(struct fuse *fuse) {
     }
 }
 
+/* A constant that a slot or an effect wants needs no kernel: it is a literal. */
+static int constant_slot(struct fuse *fuse, const struct graph_node *node) {
+    float single = (float)node->imm.f;
+    /* Little-endian: the low bytes of an integer are the narrow one. */
+    const void *data = node->type == TY_F32 ? (const void *)&single : (const void *)&node->imm;
+    return -1 - plan_add_literal(fuse->plan, node->type, 0, NULL, data);
+}
+
 void fuse_choose(struct fuse *fuse) {
     struct graph *graph = fuse->graph;
     find_live(fuse);
@@ -341,6 +349,7 @@ void fuse_choose(struct fuse *fuse) {
         struct graph_node *node = graph->nodes[i];
         struct fuse_node *info = &fuse->nodes[i];
         if (node->op == OP_literal) info->has_slot = true, info->slot = -1 - (int)node->imm.i;
+        else if (node->op == OP_const && info->stored) info->has_slot = true, info->slot = constant_slot(fuse, node);
         else if (node->op == OP_input && (fuse_is_contiguous_input(fuse, node) || !info->stored))
             info->has_slot = true, info->slot = (int)node->imm.i;
     }

@@ -293,7 +293,7 @@ static struct ir_value *leaf_read(struct build *b, const struct graph_node *node
 
 /* Lowers a frame whose operands are done, or pushes what it waits for and returns NULL. */
 static struct ir_value *lower_node(struct build *b, struct graph_node *node, const struct view_map *map, bool entered) {
-    if (reads_slot(b, node)) return leaf_read(b, node, b->fuse->nodes[node->id].slot, map);
+    if (node->op != OP_const && reads_slot(b, node)) return leaf_read(b, node, b->fuse->nodes[node->id].slot, map);
     switch (node->op) {
     case OP_const:
         return dtype_is_float(node->type) ? body_const_float(b->arena, b->region, node->type, node->imm.f)

@@ -13,7 +13,9 @@ void context_retain(jit_context *context) { atomic_fetch_add_explicit(&context->
 /* The context's own block is counted in its own mem: copied out before the last free. */
 void context_release(jit_context *context) {
     if (!context || atomic_fetch_sub_explicit(&context->references, 1, memory_order_acq_rel) != 1) return;
+    fork_hold();
     cpu_engine_free(context->engine);
+    fork_allow();
     pool_destroy(context->pool);
     struct mem heap = {.resize = context->mem.resize, .host = context->mem.host};
     atomic_store(&heap.used, sizeof *context);
@@ -96,7 +98,9 @@ static void make_engine(jit_context *context, const char *isa, jit_error *error)
     struct engine_job job = {.context = context, .isa = isa};
     arena_init(&arena, &mem);
     strbuf_init(&job.why, &arena);
+    fork_hold();
     bool room = arena_try(&arena, start_engine, &job);
+    fork_allow();
     if (!context->engine && room && *strbuf_text(&job.why)) error_set(error, JIT_UNSUPPORTED, "%s", strbuf_text(&job.why));
     else if (!context->engine) error_set(error, JIT_MEMORY, "out of memory");
     arena_free(&arena);
@@ -117,7 +121,7 @@ jit_context *jit_context_create(const jit_options *given, jit_error *error) {
     if (check_options(&options, context, error)) {
         context->last_level_cache = last_level_cache();
         context->pool = pool_create(&context->mem, options.max_memory, DEFAULT_KEEP);
-        if (!context->pool) error_set(error, JIT_MEMORY, "out of memory");
+        if (!context->pool || !fork_prepare()) error_set(error, JIT_MEMORY, "out of memory");
         else make_engine(context, options.isa, error);
         if (context->engine) {
             /* The caller's strings need not outlive this call. */

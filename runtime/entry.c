@@ -126,6 +126,7 @@ struct plan_entry *entry_get(jit_function *function, const struct frontend_bindi
     jit_context *context = function->context;
     int n = function->program->n_inputs;
     size_t size = sizeof *entry + sizeof *bindings * (size_t)n;
+    fork_hold();
     pthread_mutex_lock(&function->build);
     entry = find(function, bindings);
     if (entry) goto out;
@@ -149,12 +150,14 @@ struct plan_entry *entry_get(jit_function *function, const struct frontend_bindi
     entry = NULL;
 out:
     pthread_mutex_unlock(&function->build);
+    fork_allow();
     return entry;
 }
 
 void entry_free_all(jit_function *function) {
     jit_context *context = function->context;
     struct plan_entry *next;
+    fork_hold();
     for (struct plan_entry *e = atomic_load(&function->entries); e; e = next) {
         next = e->next;
         for (int i = 0; i < e->plan->n_launches; i++) {
@@ -168,16 +171,21 @@ void entry_free_all(jit_function *function) {
         arena_free(&e->arena);
         mem_free(&context->mem, e, sizeof *e + sizeof *e->bindings * (size_t)function->program->n_inputs);
     }
+    fork_allow();
     atomic_store(&function->entries, NULL);
 }
 
 /* --- ahead of the first call -------------------------------------------------------------------------------------------------- */
 
-enum { PREPARED_EXTENT = 1000 };
+enum {
+    PREPARED_EXTENT = 1000,
+    MOST_PREPARED = 100, /* kernels: a longer program compiles each when it gets there, which for most branches is never */
+};
 
 jit_status entry_prepare(jit_function *function, struct plan_entry *entry, jit_error *error) {
     const struct plan *plan = entry->plan;
     jit_context *context = function->context;
+    if (plan->n_launches > MOST_PREPARED) return JIT_OK;
     static const int never = 0;
     size_t bytes = sizeof(struct run_slot) * (size_t)(plan->n_slots + 1) + sizeof(int64_t) * (size_t)(plan->sizes.count + 1);
     char *block = mem_zalloc(&context->mem, 1, bytes);

@@ -212,6 +212,7 @@ static const struct kernel_variant *make_variant(struct launch *launch) {
     struct compile_job job = {.launch = launch};
     arena_init(&job.arena, &context->mem);
     struct kernel_variant *variant = NULL;
+    fork_hold();
     pthread_mutex_lock(&run->function->build);
     const struct kernel_variant *found = find_variant(launch); /* another thread may have been first */
     if (found) goto out;
@@ -233,6 +234,7 @@ static const struct kernel_variant *make_variant(struct launch *launch) {
     found = variant;
 out:
     pthread_mutex_unlock(&run->function->build);
+    fork_allow();
     arena_free(&job.arena);
     return found;
 }
@@ -416,18 +418,20 @@ static int64_t clock_nanoseconds(void) {
 /* Loop extents from sizes; false if one is negative or the product does not fit. */
 static bool bind_extents(struct launch *launch) {
     const struct ir_kernel *kernel = launch->kernel;
+    int loops = kernel->n_par + kernel->n_red;
+    bool fits = true;
     launch->positions = launch->reduced = 1;
-    for (int j = 0; j < kernel->n_par + kernel->n_red; j++) {
-        int64_t extent = size_value(launch->run, launch->plan->extents[j]);
-        launch->extents[j] = extent;
+    for (int j = 0; j < loops; j++) {
+        int64_t extent = launch->extents[j] = size_value(launch->run, launch->plan->extents[j]);
         int64_t *product = j < kernel->n_par ? &launch->positions : &launch->reduced;
-        if (extent < 0 || __builtin_mul_overflow(*product, extent, product)) {
-            launch->run->status = error_at(launch->run->error, launch->run->function, JIT_VALUE, launch->plan->span,
-                                           "an array of size %lld cannot be made", (long long)extent);
-            return false;
-        }
+        if (extent < 0 || __builtin_mul_overflow(*product, extent, product)) fits = false;
     }
-    return true;
+    if (fits) return true;
+    char text[200];
+    launch->run->status = error_at(launch->run->error, launch->run->function, JIT_VALUE, launch->plan->span,
+                                   "an array of shape %s is too large",
+                                   run_shape_text(text, sizeof text, loops, launch->extents));
+    return false;
 }
 
 bool launch_kernel(struct run *run, const struct plan_launch *plan) {

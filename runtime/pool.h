@@ -11,8 +11,7 @@
  *
  * After fork() the child may use the pool and its buffers (they are copies). Locks are never waited for: a thread that
  * does not get one soon, because another thread of the parent held it when the child was made, allocates and frees
- * without the free list. What that list held at the time is lost to the child, no more. pthread_atfork is not used:
- * it is global, and would be left behind when the library is unloaded.
+ * without the free list. What that list held at the time is lost to the child, no more.
  */
 #ifndef RUNTIME_POOL_H
 #define RUNTIME_POOL_H

@@ -24,7 +24,7 @@ int64_t run_contiguous(enum dtype type, int rank, const int64_t *shape, int64_t 
     return count;
 }
 
-static const char *shape_text(char *room, size_t size, int rank, const int64_t *shape) {
+const char *run_shape_text(char *room, size_t size, int rank, const int64_t *shape) {
     size_t at = 0;
     at += (size_t)snprintf(room + at, size - at, "[");
     for (int d = 0; d < rank && at < size; d++)
@@ -40,8 +40,8 @@ bool run_allocate(struct run *run, int slot, int rank, const int64_t *shape, str
     int64_t count = run_contiguous(type, rank, shape, fresh.stride), bytes;
     char text[200];
     if (count < 0 || __builtin_mul_overflow(count, dtype_size(type), &bytes)) {
-        run->status = error_at(run->error, run->function, JIT_VALUE, span, "an array of shape %s cannot be made",
-                               shape_text(text, sizeof text, rank, shape));
+        run->status = error_at(run->error, run->function, JIT_VALUE, span, "an array of shape %s is too large",
+                               run_shape_text(text, sizeof text, rank, shape));
         return false;
     }
     const DLTensor *direct = run->direct ? run->direct[slot] : NULL;
@@ -54,10 +54,12 @@ bool run_allocate(struct run *run, int slot, int rank, const int64_t *shape, str
     } else {
         fresh.buffer = pool_take(run->context->pool, (size_t)bytes);
         if (!fresh.buffer) {
-            run->status = error_at(run->error, run->function, JIT_MEMORY, span,
-                                   "out of memory: %lld bytes for an array of shape %s (%zu bytes are held, the limit is %zu)",
-                                   (long long)bytes, shape_text(text, sizeof text, rank, shape), pool_held(run->context->pool),
-                                   pool_limit(run->context->pool));
+            char limit[80] = "";
+            if (pool_limit(run->context->pool))
+                snprintf(limit, sizeof limit, " (%zu bytes are held, the limit is %zu)", pool_held(run->context->pool),
+                         pool_limit(run->context->pool));
+            run->status = error_at(run->error, run->function, JIT_MEMORY, span, "out of memory: %lld bytes for an array of shape %s%s",
+                                   (long long)bytes, run_shape_text(text, sizeof text, rank, shape), limit);
             return false;
         }
         fresh.data = fresh.buffer->data;

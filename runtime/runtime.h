@@ -132,6 +132,8 @@ bool run_plan(struct run *run);
 void run_drop(struct run_slot *slot);
 /* Fills in C-order strides for shape. Returns the number of elements, or -1 if it is negative or too large. */
 int64_t run_contiguous(enum dtype type, int rank, const int64_t *shape, int64_t *stride);
+/* "[3, 4]", for messages. */
+const char *run_shape_text(char *room, size_t size, int rank, const int64_t *shape);
 /* Gives the slot an array of this shape, in C order: the caller's output if it may be used, else from the pool. */
 bool run_allocate(struct run *run, int slot, int rank, const int64_t *shape, struct span span);
 /* Copies an array of any strides to one of any strides. */
@@ -143,6 +145,15 @@ jit_status call_entry(jit_function *function, const DLTensor *const in[], int n_
 
 bool launch_kernel(struct run *run, const struct plan_launch *launch);
 bool effect_run(struct run *run, const struct plan_action *action);
+
+/* --- fork (fork.c) ------------------------------------------------------------------------------------------------------- */
+
+/* Once before anything is held. False: no memory. */
+bool fork_prepare(void);
+/* Around everything that holds a function's `build` or is in LLVM: no fork() of another thread happens in between. Not nested;
+ * nothing in between may leave by longjmp. */
+void fork_hold(void);
+void fork_allow(void);
 
 /* --- threads (threads.c) ------------------------------------------------------------------------------------------------- */
 

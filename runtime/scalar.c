@@ -63,10 +63,12 @@ static bool keep(jit_function *function, struct launch_state *state, int key_len
     variant->code = *code;
     variant->key_length = key_length;
     memset(variant->key, 0xFF, (size_t)key_length);
+    fork_hold();
     pthread_mutex_lock(&function->build);
     variant->next = atomic_load(&state->variants);
     atomic_store(&state->variants, variant);
     pthread_mutex_unlock(&function->build);
+    fork_allow();
     return true;
 }
 
@@ -104,7 +106,9 @@ jit_scalar_fn *jit_scalar_function(jit_function *function, const char *signature
     struct cpu_scalar_entry scalar = {result, n, parameter_of};
     struct scalar_job job = {.function = function, .kernel = launch->kernel, .variant = {.single_row = true, .entry = &scalar}};
     arena_init(&job.arena, &function->context->mem);
+    fork_hold();
     bool room = arena_try(&job.arena, compile_scalar, &job) && (job.ok || *strbuf_text(&job.why));
+    fork_allow();
     if (!room) error_set(error, JIT_MEMORY, "out of memory while compiling");
     else if (!job.ok) error_set(error, JIT_INTERNAL, "compiling `%s` failed: %s", launch->kernel->name, strbuf_text(&job.why));
     arena_free(&job.arena);

@@ -71,6 +71,7 @@ struct emit {
     /* the function being built */
     LLVMValueRef function;
     LLVMBasicBlockRef entry, hoist, leave;
+    LLVMBasicBlockRef cancelled; /* where emit_cut leaves by; NULL until needed */
     LLVMValueRef watch, cancel, arguments, extents_at, sizes_at;
     LLVMValueRef extents[KERNEL_MAX_LOOPS];
     struct emit_operand *operands;
@@ -140,6 +141,8 @@ LLVMValueRef emit_load_field(struct emit *e, LLVMValueRef pointer, int64_t byte_
 /* Begins `name`(call, i64 ...): n_i64 integer parameters, then a pointer if `with_pointer`. Builder at the start of the
  * code. */
 void emit_function_begin(struct emit *e, const char *name, int n_i64, bool with_pointer);
+/* The function runs so rarely that what counts is how long it takes to compile. */
+void emit_function_once(struct emit *e);
 void emit_function_end(struct emit *e);
 /* The part of it that every function has: blocks `entry` and (empty) `leave`; nothing is known yet. The block after
  * those two, where the code begins, is the caller's to make. */
@@ -156,6 +159,8 @@ LLVMValueRef emit_size_parameter(struct emit *e, int64_t number);
 /* Leaves the kernel if it was cancelled or an error came before `position`. Returns how many positions from there are
  * wanted (a phi; NULL unless `wanted`). */
 LLVMValueRef emit_poll(struct emit *e, LLVMValueRef position, bool wanted);
+/* Begins a new block that LLVM will not join with this one, leaving the kernel if it was cancelled. */
+void emit_cut(struct emit *e);
 /* Calls a support function. */
 LLVMValueRef emit_support(struct emit *e, const char *name, LLVMTypeRef result, LLVMValueRef *args, int n_args);
 
@@ -252,8 +257,8 @@ int emit_reduce_parts(const struct kernel_reduction *reduction, enum dtype opera
                       enum dtype types[REDUCE_PARTS]);
 void emit_reduce_identity(struct emit *e, const struct kernel_reduction *reduction, enum dtype operand,
                           enum reduce_stage stage, int n, LLVMValueRef *out);
-/* state = state op (x, flag). VAR: without a flag the count stays. `place`: arg*: i64 position of lane 0. `mask`: NULL or
- * which lanes take part. */
+/* state = state op (x, flag). VAR: without a flag the count stays. `place`: arg*: i64 position of lane 0. `mask`: NULL
+ * or which lanes take part. */
 void emit_reduce_step(struct emit *e, const struct kernel_reduction *reduction, enum dtype operand, LLVMValueRef *state,
                       LLVMValueRef x, LLVMValueRef flag, LLVMValueRef place, LLVMValueRef mask);
 /* Combining takes a few instructions. */

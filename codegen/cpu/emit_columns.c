@@ -4,6 +4,9 @@
  * carries). */
 #include "codegen/cpu/emit.h"
 
+#include <string.h>
+
+enum { COLUMNS_GROUP = 4, COLUMNS_GROUP_OPERATIONS = 12, COLUMNS_GROUP_REDUCTIONS = 2 };
 enum { COLUMNS_RUN = 64, COLUMNS_TILE_BYTES = 16384, COLUMNS_TILE = 1024, COLUMNS_TILE_VAR = 128, COLUMNS_TWICE = 48 };
 
 struct columns_reduction {
@@ -28,6 +31,8 @@ struct columns_work {
     LLVMValueRef r;       /* current reduced position */
     LLVMValueRef in_run;  /* its number in the run */
     LLVMValueRef columns; /* of the tile */
+    bool grouped;         /* the body is so small that rows go by four at a time */
+    LLVMValueRef from;    /* `grouped`: the column of the tile that a single row begins at */
 };
 
 static LLVMValueRef columns_at(struct emit *e, enum dtype type, LLVMValueRef base, LLVMValueRef element) {
@@ -90,7 +95,7 @@ static void columns_prepare(struct emit *e, struct columns_work *work) {
 
 static void columns_chunk(struct emit *e, void *host) {
     struct columns_work *work = host;
-    LLVMValueRef at = e->offset;
+    LLVMValueRef at = work->from ? LLVMBuildAdd(e->builder, work->from, e->offset, "") : e->offset;
     emit_region_begin(e, work->facts, e->width == work->width ? &work->values : &work->tail_values, true);
     emit_region(e, &e->kernel->body);
     for (int i = 0; i < work->n; i++) {
@@ -111,16 +116,135 @@ static void columns_chunk(struct emit *e, void *host) {
     }
 }
 
-/* The body at reduced position work->r, for all columns of the tile. */
-static void columns_row(struct emit *e, struct columns_work *work, LLVMValueRef first_position) {
+/* The body at reduced position work->r, for the tile's columns from work->from on. */
+static void columns_row(struct emit *e, struct columns_work *work) {
     const struct ir_kernel *kernel = e->kernel;
+    const int last = kernel->n_par - 1;
+    LLVMValueRef index = last >= 0 ? e->index[last] : NULL, par_position = e->par_position, columns = work->columns;
+    if (work->from) {
+        e->index[last] = LLVMBuildAdd(e->builder, index, work->from, "");
+        e->par_position = LLVMBuildAdd(e->builder, par_position, work->from, "");
+        columns = LLVMBuildSub(e->builder, columns, work->from, "");
+    }
+    LLVMValueRef first_position = LLVMBuildMul(e->builder, e->par_position, work->n_reduced, "");
     emit_decode(e, work->r, kernel->n_par, kernel->n_red, e->index);
     e->position = LLVMBuildAdd(e->builder, first_position, work->r, "");
     emit_row_addresses(e);
     emit_region_begin(e, work->facts, &work->values, false);
     emit_region_begin(e, work->facts, &work->tail_values, false);
     bool whole = work->facts->operations <= COLUMNS_TWICE && !work->facts->loops;
-    emit_chunks(e, work->columns, NULL, whole, emit_tail_width(e, work->facts), columns_chunk, work);
+    emit_chunks(e, columns, NULL, whole, emit_tail_width(e, work->facts), columns_chunk, work);
+    if (last >= 0) e->index[last] = index;
+    e->par_position = par_position;
+}
+
+/* --- four rows at once
+ * ------------------------------------------------------------------------------------------------------------ */
+
+static bool columns_is_grouped(struct emit *e, const struct emit_facts *facts) {
+    const struct ir_kernel *kernel = e->kernel;
+    for (int i = 0; i < kernel->n_reductions; i++)
+        if (kernel->reductions[i].op == REDUCE_VAR) return false;
+    for (int i = 0; i < kernel->body.n_values; i++)
+        if (kernel->body.values[i]->regions[0] || kernel->body.values[i]->op == OP_load) return false;
+    return kernel->n_par > 0 && facts->operations <= COLUMNS_GROUP_OPERATIONS && !facts->calls &&
+           kernel->n_reductions <= COLUMNS_GROUP_REDUCTIONS;
+}
+
+/* What differs between the rows of a group. */
+struct columns_place {
+    LLVMValueRef r, position, index[KERNEL_MAX_LOOPS], *addresses;
+    struct emit_value *values;
+};
+
+static void columns_place_row(struct emit *e, const struct columns_work *work, LLVMValueRef first_position,
+                              LLVMValueRef r, struct columns_place *place) {
+    const struct ir_kernel *kernel = e->kernel;
+    emit_decode(e, r, kernel->n_par, kernel->n_red, e->index);
+    emit_row_addresses(e);
+    place->r = r;
+    place->position = LLVMBuildAdd(e->builder, first_position, r, "");
+    place->addresses = ARENA_ARRAY(e->arena, LLVMValueRef, kernel->n_operands + 1);
+    for (int k = 0; k < kernel->n_operands; k++) place->addresses[k] = e->operands[k].row;
+    memcpy(place->index, e->index, sizeof place->index);
+    emit_region_begin(e, work->facts, &place->values, false);
+}
+
+/* One row's part of the columns `at` and following: into `states`, as in emit_lanes.c. */
+static void columns_group_step(struct emit *e, struct columns_work *work, struct columns_place *place, LLVMValueRef at,
+                               LLVMValueRef *states) {
+    const int last = e->kernel->n_par - 1;
+    memcpy(e->index, place->index, sizeof place->index);
+    e->index[last] = LLVMBuildAdd(e->builder, place->index[last], at, "");
+    e->offset = at;
+    e->position = LLVMBuildAdd(e->builder, place->position, LLVMBuildMul(e->builder, at, e->step, ""), "");
+    for (int k = 0; k < e->kernel->n_operands; k++) e->operands[k].row = place->addresses[k];
+    emit_region_begin(e, work->facts, &place->values, true);
+    emit_region(e, &e->kernel->body);
+    for (int i = 0; i < work->n; i++) {
+        struct columns_reduction *r = &work->reductions[i];
+        LLVMValueRef x = emit_use_lanes(e, e->kernel->body.results[r->reduction->first_arg]);
+        emit_reduce_step(e, r->reduction, r->operand, &states[i * REDUCE_PARTS], x, NULL, place->r, NULL);
+    }
+}
+
+/* The reduced positions from `r`, one after the other for each column, but with a single load and store of its
+ * accumulators. `whole`: columns of the tile in whole vectors; the others are left to columns_row. */
+static void columns_group(struct emit *e, struct columns_work *work, LLVMValueRef r, LLVMValueRef whole) {
+    const int last = e->kernel->n_par - 1;
+    struct columns_place places[COLUMNS_GROUP] = {{0}};
+    LLVMValueRef index = e->index[last], states[COLUMNS_GROUP_REDUCTIONS * REDUCE_PARTS];
+    LLVMValueRef first_position = LLVMBuildMul(e->builder, e->par_position, work->n_reduced, "");
+    for (int q = 0; q < COLUMNS_GROUP; q++)
+        columns_place_row(e, work, first_position, LLVMBuildAdd(e->builder, r, emit_i64(e, q), ""), &places[q]);
+    e->hoist = emit_here(e);
+    LLVMBasicBlockRef go = emit_block(e, "group");
+    emit_at(e, go);
+    struct emit_loop each = emit_loop_begin(e, emit_i64(e, 0), whole);
+    for (int i = 0; i < work->n; i++)
+        for (int p = 0; p < work->reductions[i].n_parts; p++)
+            states[i * REDUCE_PARTS + p] =
+                columns_load(e, work->reductions[i].types[p], work->reductions[i].lanes[p], each.i);
+    for (int q = 0; q < COLUMNS_GROUP; q++) columns_group_step(e, work, &places[q], each.i, states);
+    for (int i = 0; i < work->n; i++)
+        for (int p = 0; p < work->reductions[i].n_parts; p++)
+            columns_store(e, work->reductions[i].types[p], states[i * REDUCE_PARTS + p], work->reductions[i].lanes[p],
+                          each.i);
+    emit_loop_end(e, &each, e->width);
+    LLVMBasicBlockRef after = emit_here(e);
+    emit_at(e, e->hoist);
+    emit_go(e, go);
+    emit_at(e, after);
+    e->hoist = NULL;
+    e->index[last] = index;
+}
+
+/* A run's rows, all columns of the tile. */
+static void columns_rows(struct emit *e, struct columns_work *work, LLVMValueRef begin, LLVMValueRef end) {
+    LLVMValueRef whole = NULL, groups_end = NULL, single = begin;
+    if (work->grouped) {
+        whole = LLVMBuildAnd(e->builder, work->columns, emit_i64(e, -(int64_t)e->width), "");
+        groups_end = LLVMBuildSub(e->builder, end, begin, "");
+        groups_end = LLVMBuildAnd(e->builder, groups_end, emit_i64(e, -COLUMNS_GROUP), "");
+        groups_end = LLVMBuildAdd(e->builder, begin, groups_end, "");
+        LLVMValueRef none = LLVMBuildICmp(e->builder, LLVMIntEQ, whole, emit_i64(e, 0), "");
+        groups_end = emit_select(e, none, begin, groups_end);
+        struct emit_loop group = emit_loop_begin(e, begin, groups_end);
+        columns_group(e, work, group.i, whole);
+        emit_loop_end(e, &group, COLUMNS_GROUP);
+        LLVMValueRef all = LLVMBuildICmp(e->builder, LLVMIntEQ, whole, work->columns, "");
+        single = emit_select(e, all, groups_end, begin);
+    }
+    struct emit_loop row = emit_loop_begin(e, single, end);
+    work->r = row.i;
+    work->in_run = LLVMBuildSub(e->builder, row.i, begin, "");
+    if (work->grouped) {
+        LLVMValueRef some = LLVMBuildICmp(e->builder, LLVMIntSLT, row.i, groups_end, "");
+        work->from = emit_select(e, some, whole, emit_i64(e, 0));
+    }
+    columns_row(e, work);
+    work->from = NULL;
+    emit_loop_end(e, &row, 1);
 }
 
 /* --- a run
@@ -277,11 +401,7 @@ static void columns_tile(struct emit *e, struct columns_work *work, LLVMValueRef
     LLVMValueRef end = columns_smaller(e, LLVMBuildAdd(e->builder, begin, run_size, ""), work->n_reduced);
     columns_clear(e, work);
     e->step = work->n_reduced;
-    struct emit_loop row = emit_loop_begin(e, begin, end);
-    work->r = row.i;
-    work->in_run = LLVMBuildSub(e->builder, row.i, begin, "");
-    columns_row(e, work, first_position);
-    emit_loop_end(e, &row, 1);
+    columns_rows(e, work, begin, end);
     emit_poll(e, first_position, false);
     columns_close(e, work, begin, LLVMBuildSub(e->builder, end, begin, ""));
     LLVMValueRef is_last = LLVMBuildICmp(e->builder, LLVMIntEQ, LLVMBuildAdd(e->builder, run.i, one, ""), runs, "");
@@ -318,6 +438,7 @@ void emit_columns_kernel(struct emit *e, const char *name, struct emit_summary *
     if (work.epilogue_facts->widest > widest.widest) widest.widest = work.epilogue_facts->widest;
     e->width = emit_choose_width(e, &widest);
     work.width = e->width;
+    work.grouped = columns_is_grouped(e, work.facts);
     emit_function_begin(e, name, 2, false);
     work.n_reduced = emit_product_of_extents(e, e->kernel->n_par, e->kernel->n_red);
     columns_prepare(e, &work);

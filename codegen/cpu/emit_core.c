@@ -194,7 +194,8 @@ void emit_frame_begin(struct emit *e, const char *name, LLVMTypeRef type) {
     unsigned nounwind = LLVMGetEnumAttributeKindForName("nounwind", 8);
     LLVMAddAttributeAtIndex(e->function, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
                             LLVMCreateEnumAttribute(e->context, nounwind, 0));
-    /* Vectors that are spilled around calls: across cache lines they cost up to 1.7 times the time of a whole kernel. */
+    /* Vectors that are spilled around calls: across cache lines they cost up to 1.7 times the time of a whole kernel.
+     */
     unsigned aligned = LLVMGetEnumAttributeKindForName("alignstack", 10);
     if (e->engine->vector_bytes > 16)
         LLVMAddAttributeAtIndex(e->function, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
@@ -206,7 +207,7 @@ void emit_frame_begin(struct emit *e, const char *name, LLVMTypeRef type) {
     memset(e->lane_index, 0, sizeof e->lane_index);
     memset(e->operands, 0, (size_t)e->kernel->n_operands * sizeof *e->operands);
     e->mask = e->chunk_mask = e->count = e->in_row = NULL;
-    e->hoist = NULL;
+    e->hoist = e->cancelled = NULL;
 }
 
 void emit_function_begin(struct emit *e, const char *name, int n_i64, bool with_pointer) {
@@ -226,6 +227,14 @@ void emit_function_begin(struct emit *e, const char *name, int n_i64, bool with_
     e->watch = emit_load_field(e, call, offsetof(struct kernel_call, watch), e->ptr);
     e->cancel = emit_load_field(e, e->watch, offsetof(struct kernel_watch, cancel), e->ptr);
     emit_at(e, emit_block(e, "start"));
+}
+
+void emit_function_once(struct emit *e) {
+    static const char *const names[] = {"optnone", "noinline"}; /* the former demands the latter */
+    for (int i = 0; i < 2; i++)
+        LLVMAddAttributeAtIndex(
+            e->function, (LLVMAttributeIndex)LLVMAttributeFunctionIndex,
+            LLVMCreateEnumAttribute(e->context, LLVMGetEnumAttributeKindForName(names[i], strlen(names[i])), 0));
 }
 
 void emit_function_end(struct emit *e) {
@@ -299,6 +308,22 @@ LLVMValueRef emit_support(struct emit *e, const char *name, LLVMTypeRef result, 
     LLVMValueRef function = LLVMGetNamedFunction(e->module, name);
     if (!function) function = LLVMAddFunction(e->module, name, type);
     return LLVMBuildCall2(e->builder, type, function, args, (unsigned)n_args, "");
+}
+
+void emit_cut(struct emit *e) {
+    LLVMBasicBlockRef here = emit_here(e), go = emit_block(e, "on");
+    if (!e->cancelled) {
+        e->cancelled = emit_block(e, "cancelled");
+        emit_at(e, e->cancelled);
+        LLVMValueRef args[] = {e->watch, emit_i64(e, 0)};
+        emit_support(e, "cpu_support_poll", e->i64, args, 2);
+        emit_go(e, e->leave);
+        emit_at(e, here);
+    }
+    LLVMValueRef cancel = LLVMBuildLoad2(e->builder, e->i32, e->cancel, "");
+    LLVMSetVolatile(cancel, 1);
+    emit_branch_unlikely(e, LLVMBuildICmp(e->builder, LLVMIntNE, cancel, emit_int(e->i32, 0), ""), e->cancelled, go);
+    emit_at(e, go);
 }
 
 LLVMValueRef emit_poll(struct emit *e, LLVMValueRef position, bool wanted) {

@@ -12,8 +12,8 @@
 enum { LANES_RUN = 16, LANES_RUNS = 4, LANES_SMALL = 24, LANES_TWICE = 64 };
 enum { LANES_UNROLLED = 8 }; /* native vectors of a simple state that are joined without loops */
 
-/* How far ahead of its reads a pass over memory asks for lines, in bytes; measured: more is worse. Two passes over a block
- * need the whole next one by then, and a little more to begin it with. */
+/* How far ahead of its reads a pass over memory asks for lines, in bytes; measured: more is worse. Two passes over a
+ * block need the whole next one by then, and a little more to begin it with. */
 enum { LANES_AHEAD = 1536, LANES_AHEAD_TWICE = 2048, LANES_LINE = 64 };
 
 struct lanes_reduction {
@@ -603,6 +603,7 @@ static void lanes_emit_finish(struct emit *e, struct lanes_work *work, const cha
     LLVMValueRef identity[EMIT_MAX_STATES], found[EMIT_MAX_STATES];
     struct emit_value *values = NULL;
     emit_function_begin(e, name, 2, true);
+    if (e->kernel->n_par == 0) emit_function_once(e); /* a single row: called once a launch */
     e->mode = EMIT_SCALAR;
     e->width = 1;
     LLVMValueRef n_blocks = emit_argument(e, 1), partials = emit_argument(e, 2);

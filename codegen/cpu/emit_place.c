@@ -125,6 +125,10 @@ void emit_set_width(struct emit *e, int width) {
     for (int k = 0; k < e->kernel->n_operands; k++) e->operands[k].lanes = NULL; /* they were made for another width */
 }
 
+/* Bodies longer than this are kept from being seen as a loop: LLVM would hoist thousands of constants, in quadratic
+ * time, only to spill them. A loop that is entered at two places is none to it. */
+enum { PLACE_LONG = 512 };
+
 /* One loop whose every vector is masked: for bodies too large to have twice. */
 static void emit_chunks_masked(struct emit *e, const struct chunk_place *place, LLVMValueRef n,
                                void (*chunk)(struct emit *e, void *host), void *host) {
@@ -137,12 +141,28 @@ static void emit_chunks_masked(struct emit *e, const struct chunk_place *place, 
     emit_chunk_at(e, place, i, emit_smaller(e, LLVMBuildSub(e->builder, n, i, ""), emit_i64(e, e->width)));
     chunk(e, host);
     e->often_whole = false;
+    LLVMValueRef next = emit_next(e, i, emit_i64(e, e->width)), second = NULL;
+    LLVMBasicBlockRef poll = NULL;
+    if (e->mode == EMIT_MAP && e->facts->operations > PLACE_LONG) {
+        poll = emit_block(e, "poll");
+        LLVMBasicBlockRef from = emit_here(e);
+        emit_go(e, poll);
+        emit_at(e, poll);
+        second = emit_phi(e, e->i64);
+        emit_phi_add(second, next, from);
+        emit_phi_add(second, emit_i64(e, 0), e->hoist);
+        next = second;
+        e->position = LLVMBuildAdd(e->builder, place->position, LLVMBuildMul(e->builder, next, e->step, ""), "");
+    }
     if (e->mode == EMIT_MAP) emit_poll(e, e->position, false);
-    emit_phi_add(i, emit_next(e, i, emit_i64(e, e->width)), emit_here(e));
+    emit_phi_add(i, next, emit_here(e));
     emit_go(e, head);
     emit_at(e, e->hoist);
     emit_phi_add(i, emit_i64(e, 0), e->hoist);
-    emit_go(e, head);
+    if (poll)
+        emit_branch(e, LLVMBuildTrunc(e->builder, n, e->i1, ""), poll, head);
+    else
+        emit_go(e, head);
     emit_at(e, done);
 }
 

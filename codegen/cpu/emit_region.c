@@ -17,11 +17,12 @@ bool emit_is_varying(struct emit *e, const struct ir_value *value) {
     return e->facts->of[value->id].varying;
 }
 
-/* An element that was read before a call is read again rather than kept: loads are free beside calls, spills are not. */
+/* An element that was read before a call is read again rather than kept: loads are free beside calls, spills are not.
+ */
 static bool emit_reads_again(struct emit *e, const struct ir_value *value) {
-    return value->op == OP_read && e->values[value->id].calls != e->calls && !e->stored && !e->count &&
-           !(e->mode == EMIT_LANES && e->lane_index[e->kernel->n_par]) && emit_is_varying(e, value) &&
-           e->variant->access[value->imm.i] == ACCESS_UNIT;
+    return value->op == OP_read && e->values[value->id].calls != e->calls && !e->stored &&
+           (!e->count || e->engine->isa == ISA_AVX512) && !(e->mode == EMIT_LANES && e->lane_index[e->kernel->n_par]) &&
+           emit_is_varying(e, value) && e->variant->access[value->imm.i] == ACCESS_UNIT;
 }
 
 LLVMValueRef emit_use(struct emit *e, const struct ir_value *value) {
@@ -372,8 +373,16 @@ static void emit_structured(struct emit *e, const struct ir_value *value) {
     }
 }
 
+/* LLVM takes time quadratic in the length of a block, so long bodies are cut. A block that merely goes on to the next
+ * is joined with it again; asking for cancellation is a branch that has its use. */
+enum { REGION_BLOCK = 256 };
+
 void emit_region(struct emit *e, const struct ir_region *region) {
     for (int i = 0; i < region->n_values; i++) {
+        if (i % REGION_BLOCK == REGION_BLOCK - 1) {
+            emit_cut(e);
+            e->calls++; /* elements are read again, too: a value used thousands of times costs as much again */
+        }
         const struct ir_value *value = region->values[i];
         struct emit_value *slot = &e->values[value->id];
         if (value->op == OP_if || value->op == OP_loop) {

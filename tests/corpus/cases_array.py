@@ -94,6 +94,11 @@ def subscripts():
     error("step_zero", "v[::0]", "VALUE|INDEX|SHAPE|TYPE", "", v=V)
     error("float_subscript", "v[1.5]", "TYPE|INDEX", "", v=V)
     error("subscript_of_scalar", "s[0]", "TYPE|INDEX|SHAPE", "", s=np.float64(1))
+    far = 9223372036854775807
+    t = np.arange(10)
+    case("steps_past_the_end", f"t = arange(10)\nreturn t[:{far}:{far}], t[::-{far}], t[3::3000000000], t[3:7:-{far}], t[8:2:-{far}]", {}, [t[:1], t[-1:], t[3:4], t[:0], t[8:9]])
+    case("computed_steps_past_the_end", f"t = arange(10)\nk = sum([{far}])\nreturn t[::k], t[2:5:k], t[k:], t[:k], t[-k:], t[7::k - 1]", {}, [t[:1], t[2:3], t[:0], t, t, t[7:8]])
+    case("computed_steps", "t = arange(10)\nk = sum([3])\nreturn t[::k], t[1::k], t[8::k], t[9::k], t[12::k], t[:-1:k]", {}, [t[::3], t[1::3], t[8::3], t[9:], t[:0], t[:-1:3]])
     error("rank_zero_len", "len(s)", "TYPE|SHAPE", "", s=np.float64(1))
 
 

@@ -70,6 +70,24 @@ static void expect(jit_status wanted, jit_status status, const jit_error *error,
         fail_msg("%s: %s, expected %s: %s", what, jit_status_name(status), jit_status_name(wanted), error->message);
 }
 
+/* head, then `count` times unit ("%d" becomes the number), then tail `tails` times. */
+static char *text_of(const char *head, const char *unit, int count, const char *tail, int tails) {
+    size_t room = strlen(head) + (strlen(unit) + 40) * (size_t)count + strlen(tail) * (size_t)tails + 1, at = strlen(head);
+    char *text = malloc(room);
+    assert_non_null(text);
+    memcpy(text, head, at + 1);
+    for (int i = 0; i < count; i++) {
+        for (const char *p = unit; *p; p++) {
+            if (p[0] == '%' && p[1] == 'd') at += (size_t)sprintf(text + at, "%d", i), p++;
+            else if (p[0] == '%' && p[1] == 'p') at += (size_t)sprintf(text + at, "%d", i ? i - 1 : 0), p++;
+            else text[at++] = *p;
+        }
+    }
+    for (int i = 0; i < tails; i++) memcpy(text + at, tail, strlen(tail)), at += strlen(tail);
+    text[at] = 0;
+    return text;
+}
+
 /* --- NULLs, counts, sizes --------------------------------------------------------------------------------------------------- */
 
 static void test_nulls(void **state) {
@@ -433,6 +451,7 @@ static void *crowd_work(void *argument) {
 }
 
 struct caller {
+    jit_context *context;
     jit_function *function;
     atomic_int stop, wrong;
     atomic_long calls;
@@ -471,39 +490,66 @@ static void test_many_threads(void **state) {
     jit_function_free(caller.function);
 }
 
-/* fork() while another thread is in a call, compiling, or both: the child goes on on its own. */
-static void test_fork_while_calling(void **state) {
+static void *compile_on(void *argument) {
+    struct caller *caller = argument;
+    do {
+        jit_function *f = jit_compile(caller->context, "param x: f64[n]; x*3 - 1", NULL);
+        if (!f) caller->wrong++;
+        jit_function_free(f);
+        caller->calls++;
+    } while (!caller->stop);
+    return NULL;
+}
+
+enum { WIDE = 300000 }; /* elements: enough for several threads */
+
+/* What a child does with what its parent made, and on its own. Exit status 0 if all was right. */
+static int live_on(const struct caller *caller, double *x) {
+    double y[2000], sum = 0;
+    if (jit_call(caller->function, (const DLTensor *[]){jit_array(x, JIT_F64, 2000)}, 1, (DLTensor *[]){jit_array(y, JIT_F64, 2000)}, 1,
+                 NULL) || y[1999] != 3999)
+        return 1;
+    jit_function *f = jit_compile(caller->context, "param x: f64[n]; sum(x)", NULL);
+    if (!f) return 2;
+    if (jit_call(f, (const DLTensor *[]){jit_array(x, JIT_F64, WIDE)}, 1, (DLTensor *[]){jit_scalar_f64(&sum)}, 1, NULL)) return 3;
+    jit_function_free(f);
+    return sum == (double)WIDE * (WIDE - 1) / 2 ? 0 : 4;
+}
+
+/* fork() while other threads are in a call or compile: the child goes on on its own. */
+static void test_fork_while_busy(void **state) {
     (void)state;
-    jit_context *c = jit_context_new(&(jit_options){.struct_size = sizeof(jit_options), .threads = 2});
-    struct caller caller = {.function = jit_compile(c, "x*2 + 1", NULL)};
-    assert_non_null(caller.function);
-    pthread_t thread;
-    assert_int_equal(pthread_create(&thread, NULL, call_on, &caller), 0);
-    while (caller.calls == 0) usleep(1000);
-    for (int i = 0; i < 8; i++) {
-        pid_t child = fork();
-        assert_true(child >= 0);
-        if (child == 0) {
-            double x[2000], y[2000];
-            for (int k = 0; k < 2000; k++) x[k] = k;
-            alarm(20 * SLOWNESS);
-            int bad = jit_call(caller.function, (const DLTensor *[]){jit_array(x, JIT_F64, 2000)}, 1,
-                               (DLTensor *[]){jit_array(y, JIT_F64, 2000)}, 1, NULL) != JIT_OK || y[1999] != 3999;
-            _exit(bad);
-        }
+    double *x = malloc(sizeof *x * WIDE);
+    assert_non_null(x);
+    for (int i = 0; i < WIDE; i++) x[i] = i;
+    for (int compiling = 0; compiling < 2; compiling++) {
+        struct caller caller = {.context = jit_context_new(&(jit_options){.struct_size = sizeof(jit_options), .threads = 2})};
+        assert_non_null(caller.context);
+        caller.function = jit_compile(caller.context, "x*2 + 1", NULL);
+        assert_non_null(caller.function);
+        assert_int_equal(live_on(&caller, x), 0); /* threads are started before the fork */
+        pthread_t thread;
+        assert_int_equal(pthread_create(&thread, NULL, compiling ? compile_on : call_on, &caller), 0);
+        while (caller.calls == 0) usleep(1000);
         int status = 0;
-        assert_int_equal(waitpid(child, &status, 0), child);
-        if (!WIFEXITED(status) || WEXITSTATUS(status)) {
-            caller.stop = 1;
-            pthread_join(thread, NULL);
-            fail_msg("child %d ended with status %#x", i, status);
+        for (int i = 0; i < 12 && status == 0; i++) {
+            usleep((unsigned)(i * 331));
+            pid_t child = fork();
+            assert_true(child >= 0);
+            if (child == 0) {
+                alarm(10 * SLOWNESS);
+                _exit(live_on(&caller, x));
+            }
+            assert_int_equal(waitpid(child, &status, 0), child);
         }
+        caller.stop = 1;
+        pthread_join(thread, NULL);
+        if (status) fail_msg("while the parent %s, a child ended with status %#x", compiling ? "compiled" : "called", (unsigned)status);
+        assert_int_equal(caller.wrong, 0);
+        jit_function_free(caller.function);
+        jit_context_free(caller.context);
     }
-    caller.stop = 1;
-    pthread_join(thread, NULL);
-    assert_int_equal(caller.wrong, 0);
-    jit_function_free(caller.function);
-    jit_context_free(c);
+    free(x);
 }
 
 static void test_more_threads_than_cores(void **state) {
@@ -551,10 +597,10 @@ static void test_no_growth(void **state) {
     double x[3] = {1, 2, 3}, y;
     long before[2] = {0};
     for (int machine = 0; machine < 2; machine++) {
-        int turns = machine ? 400 / (SLOWNESS > 1 ? 4 : 1) : 10000 / SLOWNESS;
+        int turns = machine ? 200 / (SLOWNESS > 1 ? 4 : 1) : 10000 / SLOWNESS;
         for (int i = 0; i < turns; i++) {
             char source[80];
-            snprintf(source, sizeof source, machine ? "sum(x)*%d" : "param x; param k = %d; m = nanmean(x); sum((x - m)**2)*k", i % 7);
+            snprintf(source, sizeof source, machine ? "sum(x)*%d" : "m = nanmean(x); sum((x - m)**2)*%d", i % 7);
             jit_function *f = compile(source);
             if (machine) assert_int_equal(jit_call(f, (const DLTensor *[]){jit_array(x, JIT_F64, 3)}, 1, (DLTensor *[]){jit_scalar_f64(&y)}, 1, NULL), JIT_OK);
             jit_function_free(f);
@@ -639,7 +685,7 @@ static void test_cancelled_in_time(void **state) {
         "ufunc f(x) { for i in 0:10**18 { x = x*1.5 + i }\n return x }\nf(x)",
         "for i in 0:10**18 { x += 1 }\nx",
         "ufunc f(x) { s = f64(0); for i in 0:10**9 { for j in 0:10**9 { s += sin(x + i*j) } }\n return s }\nsum(f(x))",
-        "x + sum(arange(10**8)[:, None] * arange(10**8)[None, :])",
+        "x + sum(arange(10**7)[:, None] * arange(10**5)[None, :])",
         "x + sum(random(1, 10**7, 10**7))",
         "q[i] := sum[k in 0:10**15](sin(1.0*k + i)) for i in 0:3\nq",
         "q[i] := sin(1.0*i) + x[0] for i in 0:3*10**5\nc = f64(0); while len(x) > 0 { c += sum(exp(q)) }\nx + c",
@@ -660,6 +706,22 @@ static void test_cancelled_in_time(void **state) {
         pthread_join(thread, NULL);
         jit_function_free(f);
     }
+
+    /* A first call that compiles thousands of kernels. */
+    char *text = text_of("y = f64(0)\n", "y += sum(x * %d)\n", 10000, "y", 1);
+    jit_error error = {0};
+    DLManagedTensor *made[1];
+    jit_function *f = compile(text);
+    jit_call_options options = {.struct_size = sizeof options, .cancel = &cancel_soon};
+    pthread_t thread;
+    cancel_soon = 0;
+    assert_int_equal(pthread_create(&thread, NULL, cancel_later, NULL), 0);
+    double start = now();
+    expect(JIT_CANCELLED, jit_call_alloc(f, (const DLTensor *[]){jit_array(x, JIT_F64, 3)}, 1, made, 1, &options, &error), &error, "kernels");
+    if (now() - start > 3 * SLOWNESS) fail_msg("compiling was cancelled only after %.1f s", now() - start);
+    pthread_join(thread, NULL);
+    jit_function_free(f);
+    free(text);
 }
 
 static void test_wide_broadcasts(void **state) {
@@ -761,24 +823,6 @@ static void test_division(void **state) {
 
 /* --- texts ------------------------------------------------------------------------------------------------------------------------------ */
 
-/* head, then `count` times unit ("%d" becomes the number), then tail `tails` times. */
-static char *text_of(const char *head, const char *unit, int count, const char *tail, int tails) {
-    size_t room = strlen(head) + (strlen(unit) + 40) * (size_t)count + strlen(tail) * (size_t)tails + 1, at = strlen(head);
-    char *text = malloc(room);
-    assert_non_null(text);
-    memcpy(text, head, at + 1);
-    for (int i = 0; i < count; i++) {
-        for (const char *p = unit; *p; p++) {
-            if (p[0] == '%' && p[1] == 'd') at += (size_t)sprintf(text + at, "%d", i), p++;
-            else if (p[0] == '%' && p[1] == 'p') at += (size_t)sprintf(text + at, "%d", i ? i - 1 : 0), p++;
-            else text[at++] = *p;
-        }
-    }
-    for (int i = 0; i < tails; i++) memcpy(text + at, tail, strlen(tail)), at += strlen(tail);
-    text[at] = 0;
-    return text;
-}
-
 /* Compiles and calls on an x of 4 elements where there is one: right or refused, soon. */
 static void try_text(const char *what, char *text, bool must_work) {
     jit_error error = {0};
@@ -850,14 +894,14 @@ static void test_deep_texts(void **state) {
     char *text = malloc(20000), *p = text;
     assert_non_null(text);
     p += sprintf(p, "fn f0(a) = a + 1\n");
-    for (int i = 1; i < 200; i++) p += sprintf(p, "fn f%d(a) = f%d(f%d(a))\n", i, i - 1, i - 1);
-    sprintf(p, "f199(x)");
+    for (int i = 1; i < 60; i++) p += sprintf(p, "fn f%d(a) = f%d(a) + f%d(a)*2\n", i, i - 1, i - 1);
+    sprintf(p, "f59(x)");
     try_text("doubling functions", text, false);
     text = malloc(20000), p = text;
     assert_non_null(text);
     p += sprintf(p, "ufunc f0(a) = a + 1\n");
-    for (int i = 1; i < 100; i++) p += sprintf(p, "ufunc f%d(a) = f%d(a) + f%d(a - 1)\n", i, i - 1, i - 1);
-    sprintf(p, "f99(x)");
+    for (int i = 1; i < 60; i++) p += sprintf(p, "ufunc f%d(a) = f%d(a) + f%d(a - 1)\n", i, i - 1, i - 1);
+    sprintf(p, "f59(x)");
     try_text("doubling ufuncs", text, false);
     try_text("doubling sizes", text_of("y = x\n", "y = concat(y, y)[:4]\n", 40, "y", 1), false);
     try_text("Fibonacci sizes", text_of("a = x; b = x\n", "a, b = b, concat(a[:len(a)], b)\n", 18, "b", 1), false);
@@ -868,7 +912,7 @@ static void test_long_texts(void **state) {
     (void)state;
     int scale = SLOWNESS > 1 ? 10 : 1;
     try_text("100k comments", text_of("", "# text\n", 100000, "x", 1), true);
-    try_text("100k statements", text_of("y = x\n", "y = y + 1\n", 100000 / scale, "y", 1), false);
+    try_text("20k statements", text_of("y = x\n", "y = y + 1\n", 20000 / scale, "y", 1), true);
     try_text("100k constants", text_of("", "a%d = %d\n", 100000 / scale, "x", 1), false);
     try_text("5000 dependent", text_of("a0 = x\n", "a%d = a%p * 1.5 + x\n", 5000 / scale, "a1", 1), false);
     try_text("100k stores", text_of("y = x\n", "y[0] = 1.5\n", 100000 / scale, "y", 1), false);
@@ -880,7 +924,7 @@ static void test_long_texts(void **state) {
     try_text("900 params", text_of("", "param p%d = %d\n", 900, "p1 + p2", 1), true);
     try_text("5000 untyped inputs", text_of("x", " + p%d", 5000 / scale, "", 0), false);
     try_text("5000 parameters", text_of("fn f(a", ", p%d", 5000, ") = a\nf(x)", 1), false);
-    try_text("5000 arguments", text_of("max(x", ", %d", 5000 / scale, ")", 1), false);
+    try_text("2000 arguments", text_of("max(x", ", %d", 2000 / scale, ")", 1), false);
     try_text("1000 outputs", text_of("return x", ", x*%d", 999 / scale, "", 0), false);
     try_text("1000 same outputs", text_of("return x", ", x", 999, "", 0), false);
     try_text("1000 dimensions", text_of("zeros(1", ", 1", 1000, ")", 1), false);
@@ -891,8 +935,8 @@ static void test_long_texts(void **state) {
     try_text("a number of 1 MB", text_of("x + 0.", "1", 1 << 20, "", 0), true);
     try_text("errors in 20k lines", text_of("", "unknown%d(y)\n", 20000 / scale, "", 0), false);
     try_text("2000 prints", text_of("", "print(x)\n", 2000, "x", 1), false);
-    try_text("10k reductions", text_of("y = 0.0\n", "y += sum(x * %d)\n", 10000 / scale, "y", 1), false);
-    try_text("5000 loops", text_of("y = 0\n", "for i in 0:1 { y += 1 }\n", 5000 / scale, "y", 1), false);
+    try_text("100 reductions", text_of("y = 0.0\n", "y += sum(x * %d)\n", 100, "y", 1), false);
+    try_text("50 loops", text_of("y = 0\n", "for i in 0:1 { y += 1 }\n", 50, "y", 1), false);
     try_text("wide ufunc", text_of("ufunc f(x) {\n y = x\n", " y = y*x + %d\n", 5000 / scale, "return y }\nf(x)", 1), false);
     try_text("nothing", text_of("", "", 0, "", 0), false);
 }
@@ -907,7 +951,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_outputs_over_outputs),
         cmocka_unit_test(test_results_outlive_everything),
         cmocka_unit_test(test_many_threads),
-        cmocka_unit_test(test_fork_while_calling),
+        cmocka_unit_test(test_fork_while_busy),
         cmocka_unit_test(test_more_threads_than_cores),
         cmocka_unit_test(test_no_growth),
         cmocka_unit_test(test_little_memory),
