@@ -295,6 +295,19 @@ static void call_once(const jit_function *f) {
     for (int i = 0; i < n_out; i++) out[i]->deleter(out[i]);
 }
 
+/* The text as a formula over the names that the corpus uses most. */
+static jit_function *formula_compile(jit_error *error) {
+    static const char *const names[] = {"x", "y", "a", "b", "i"};
+    enum { N = sizeof names / sizeof *names };
+    jit_formula_input inputs[N];
+    doing = "compiling a formula";
+    for (int i = 0; i < N; i++)
+        inputs[i] = (jit_formula_input){names[i], types[below(10)], (int)below(3), below(3) == 0, below(2) ? 2 : 0.0 / 0.0};
+    jit_formula_spec spec = {.struct_size = sizeof spec, .inputs = inputs, .n_inputs = N, .result = below(2) ? types[below(10)] : (jit_dtype)0,
+                             .has_nodata = below(2) == 0, .nodata = below(2) ? -1 : 0.0 / 0.0, .flags = below(2) ? JIT_ELEMENTWISE : 0};
+    return jit_formula(context, text, &spec, error);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
@@ -314,7 +327,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
     jit_error error = {0};
     watch(true);
     doing = "compiling";
-    jit_function *f = jit_compile_text(context, exact, size, NULL, &error);
+    jit_function *f = below(6) ? jit_compile_text(context, exact, size, NULL, &error) : formula_compile(&error);
     free(exact);
     if (f) {
         compiled++;
