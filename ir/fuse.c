@@ -66,7 +66,7 @@ static void add_size_actions(struct fuse *fuse, struct plan_step *step, struct s
             continue;
         }
         int first = id;
-        while (id < set->count && set->needed[id]) id++;
+        while (id < set->count && set->needed[id]) set->needed[id++] = 0; /* the marks are used again */
         struct plan_action *action = add_action(fuse->plan, step, ACTION_SIZES);
         action->first = first, action->count = id - first;
     }
@@ -74,20 +74,17 @@ static void add_size_actions(struct fuse *fuse, struct plan_step *step, struct s
 
 /* --- slots -------------------------------------------------------------------------------------------------------------- */
 
-static bool slot_is_read(const struct graph *graph, const struct fuse *fuse, int slot) {
-    for (int i = 0; i < graph->n_nodes; i++)
-        if (fuse->nodes[i].live && graph->nodes[i]->op == OP_input && graph->nodes[i]->imm.i == slot) return true;
-    return false;
-}
-
 /* Stored nodes get slots: the variable's own where nothing reads its old value, else a temporary. */
 static void give_slots(struct fuse *fuse) {
     struct graph *graph = fuse->graph;
+    unsigned char *read = ARENA_ARRAY(fuse->arena, unsigned char, fuse->plan->n_slots + 1); /* by slot */
+    for (int i = 0; i < graph->n_nodes; i++)
+        if (fuse->nodes[i].live && graph->nodes[i]->op == OP_input) read[graph->nodes[i]->imm.i] = 1;
     for (int i = 0; i < graph->n_sinks; i++) {
         struct graph_sink *sink = graph->sinks[i];
         if (sink->kind != SINK_SLOT) continue;
         struct fuse_node *info = &fuse->nodes[sink->nodes[0]->id];
-        if (info->has_slot || !info->stored || slot_is_read(graph, fuse, sink->slot)) continue;
+        if (info->has_slot || !info->stored || read[sink->slot]) continue;
         info->has_slot = true, info->slot = sink->slot;
     }
     for (int i = 0; i < graph->n_nodes; i++) {
@@ -120,39 +117,46 @@ static void add_reshape(struct fuse *fuse, struct plan_step *step, const struct 
     for (int d = 0; d < node->rank; d++) action->shape[d] = node->shape[d];
 }
 
-static void add_epoch(struct fuse *fuse, struct plan_step *step, int epoch, int *next_group) {
-    struct graph *graph = fuse->graph;
-    struct size_set set = {ARENA_ARRAY(fuse->arena, unsigned char, fuse->plan->sizes.count + 1), fuse->plan->sizes.count};
-    int first = *next_group, end = first;
-    while (end < fuse->n_groups && fuse->groups[end]->epoch == epoch) end++;
-    *next_group = end;
+/* How far the epochs have come: groups and sinks are in the order of their epochs. */
+struct progress {
+    int group, sink;
+    struct size_set set;
+};
 
-    for (int i = 0; i < graph->n_sinks; i++) {
+static void add_epoch(struct fuse *fuse, struct plan_step *step, int epoch, struct progress *progress) {
+    struct graph *graph = fuse->graph;
+    struct size_set *set = &progress->set;
+    int first = progress->group, end = first, first_sink = progress->sink, end_sink = first_sink;
+    while (end < fuse->n_groups && fuse->groups[end]->epoch == epoch) end++;
+    while (end_sink < graph->n_sinks && fuse->sink_epoch[end_sink] == epoch) end_sink++;
+    progress->group = end, progress->sink = end_sink;
+
+    for (int i = first_sink; i < end_sink; i++) {
         struct graph_sink *sink = graph->sinks[i];
-        if (fuse->sink_epoch[i] != epoch || sink->kind != SINK_CHECK) continue;
-        need_size(&set, sink->check->a);
-        need_size(&set, sink->check->b);
-        for (int k = 0; k < sink->check->n_sizes; k++) need_size(&set, sink->check->sizes[k]);
+        if (sink->kind != SINK_CHECK) continue;
+        need_size(set, sink->check->a);
+        need_size(set, sink->check->b);
+        for (int k = 0; k < sink->check->n_sizes; k++) need_size(set, sink->check->sizes[k]);
     }
     for (int i = first; i < end; i++) {
         struct fuse_group *group = fuse->groups[i];
-        if (group->kind != FUSE_SHARE) need_launch(&set, group->launch);
+        if (group->kind != FUSE_SHARE) need_launch(set, group->launch);
         else
-            for (int d = 0; d < group->roots[0]->rank; d++) need_size(&set, group->roots[0]->shape[d]);
+            for (int d = 0; d < group->roots[0]->rank; d++) need_size(set, group->roots[0]->shape[d]);
     }
-    add_size_actions(fuse, step, &set);
+    add_size_actions(fuse, step, set);
 
-    for (int i = 0; i < graph->n_sinks; i++)
-        if (fuse->sink_epoch[i] == epoch && graph->sinks[i]->kind == SINK_CHECK)
+    for (int i = first_sink; i < end_sink; i++)
+        if (graph->sinks[i]->kind == SINK_CHECK)
             add_action(fuse->plan, step, ACTION_CHECK)->sink = graph->sinks[i];
     for (int i = first; i < end; i++) {
         struct fuse_group *group = fuse->groups[i];
         if (group->kind == FUSE_SHARE) add_reshape(fuse, step, group->roots[0]);
         else add_action(fuse->plan, step, ACTION_KERNEL)->launch = group->launch;
     }
-    for (int i = 0; i < graph->n_sinks; i++) {
+    for (int i = first_sink; i < end_sink; i++) {
         struct graph_sink *sink = graph->sinks[i];
-        if (fuse->sink_epoch[i] != epoch || sink->kind == SINK_CHECK || sink->kind == SINK_SLOT) continue;
+        if (sink->kind == SINK_CHECK || sink->kind == SINK_SLOT) continue;
         struct plan_action *action = add_action(fuse->plan, step, ACTION_EFFECT);
         action->sink = sink;
         action->effect_slots = ARENA_ARRAY(fuse->plan->arena, int, sink->n_nodes + 1);
@@ -256,8 +260,8 @@ static void fuse_graph(struct plan *plan, struct plan_step *step, const struct f
     for (int i = 0; i < fuse.n_groups; i++)
         if (fuse.groups[i]->n_roots) fuse.groups[kept++] = fuse.groups[i];
     fuse.n_groups = kept;
-    int next_group = 0;
-    for (int epoch = 0; epoch < fuse.n_epochs; epoch++) add_epoch(&fuse, step, epoch, &next_group);
+    struct progress progress = {.set = {ARENA_ARRAY(fuse.arena, unsigned char, plan->sizes.count + 1), plan->sizes.count}};
+    for (int epoch = 0; epoch < fuse.n_epochs; epoch++) add_epoch(&fuse, step, epoch, &progress);
     add_moves(&fuse, step);
     add_frees(&fuse, step, first_temporary);
 }

@@ -1,5 +1,6 @@
-/* fork.c: fork() waits for compiles in other threads to end, so that no lock, of ours or inside LLVM, is left held in the
- * child by a thread that does not exist there. The handlers go with the library when it is unloaded: glibc ties them to it. */
+/* fork.c: fork() waits for compiles in other threads to end, so that no lock, of ours or inside LLVM, is left held in
+ * the child by a thread that does not exist there. The handlers go with the library when it is unloaded: glibc ties
+ * them to it. */
 #define _GNU_SOURCE
 #include "runtime/runtime.h"
 
@@ -8,8 +9,12 @@ static pthread_rwlock_t compiling = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZ
 static pthread_once_t registering = PTHREAD_ONCE_INIT;
 static bool registered;
 
-static void before_fork(void) { pthread_rwlock_wrlock(&compiling); }
-static void in_parent(void) { pthread_rwlock_unlock(&compiling); }
+static void before_fork(void) {
+    pthread_rwlock_wrlock(&compiling);
+}
+static void in_parent(void) {
+    pthread_rwlock_unlock(&compiling);
+}
 
 /* The lock's owner has another id here: it is made anew. */
 static void in_child(void) {
@@ -17,12 +22,18 @@ static void in_child(void) {
     compiling = fresh;
 }
 
-static void fork_register(void) { registered = pthread_atfork(before_fork, in_parent, in_child) == 0; }
+static void fork_register(void) {
+    registered = pthread_atfork(before_fork, in_parent, in_child) == 0;
+}
 
 bool fork_prepare(void) {
     pthread_once(&registering, fork_register);
     return registered;
 }
 
-void fork_hold(void) { pthread_rwlock_rdlock(&compiling); }
-void fork_allow(void) { pthread_rwlock_unlock(&compiling); }
+void fork_hold(void) {
+    pthread_rwlock_rdlock(&compiling);
+}
+void fork_allow(void) {
+    pthread_rwlock_unlock(&compiling);
+}

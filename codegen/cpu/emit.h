@@ -266,6 +266,8 @@ bool emit_reduce_is_simple(const struct kernel_reduction *reduction);
 /* a = a op b, states of equal shape; a comes first. */
 void emit_reduce_combine(struct emit *e, const struct kernel_reduction *reduction, enum dtype operand,
                          enum reduce_stage stage, LLVMValueRef *a, LLVMValueRef *const b);
+/* STAGE_LANES is not what combines: closing is needed (VAR: by emit_reduce_moments). */
+bool emit_reduce_closes(const struct kernel_reduction *reduction, enum dtype operand);
 /* From STAGE_LANES to what combines. arg*: positions become those of each lane (which are lanes
  * `lane` and following, each one further on; NULL: all at one position); a lane that
  * found nothing better than the identity stands for `first`. */

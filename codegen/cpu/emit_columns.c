@@ -1,12 +1,12 @@
 /* emit_columns.c: reductions that keep the operand's last dimension. Lanes run along it; a tile of neighbouring columns
  * keeps its accumulators in memory while the reduced positions go by in runs of 64, each from the identity. Finished
  * runs combine by adjacent pairs: run number k, in binary, says how many of the waiting results it joins (as a counter
- * carries). */
+ * carries). Waiting results are a stack, and a run accumulates right where it will wait. */
 #include "codegen/cpu/emit.h"
 
 #include <string.h>
 
-enum { COLUMNS_GROUP = 4, COLUMNS_GROUP_OPERATIONS = 12, COLUMNS_GROUP_REDUCTIONS = 2 };
+enum { COLUMNS_GROUP = 8, COLUMNS_GROUP_OPERATIONS = 12, COLUMNS_GROUP_REDUCTIONS = 2 };
 enum { COLUMNS_RUN = 64, COLUMNS_TILE_BYTES = 16384, COLUMNS_TILE = 1024, COLUMNS_TILE_VAR = 128, COLUMNS_TWICE = 48 };
 
 struct columns_reduction {
@@ -14,9 +14,9 @@ struct columns_reduction {
     enum dtype operand;
     int n_parts, n_state;
     enum dtype types[REDUCE_PARTS], state_types[REDUCE_PARTS];
-    LLVMValueRef lanes[REDUCE_PARTS];    /* memory: the run's accumulators */
-    LLVMValueRef state[REDUCE_PARTS];    /* memory: the finished run */
-    LLVMValueRef waiting[REDUCE_PARTS];  /* memory: finished runs, a tile a level */
+    LLVMValueRef stack[REDUCE_PARTS];    /* memory: finished runs, a tile each */
+    LLVMValueRef state[REDUCE_PARTS];    /* memory: the finished run: the stack's next tile */
+    LLVMValueRef lanes[REDUCE_PARTS];    /* memory: the run's accumulators; `state` but for VAR */
     LLVMValueRef x, flags, mean, second; /* VAR: memory: the run's elements; its mean; its squared deviations */
 };
 
@@ -48,8 +48,8 @@ static void columns_store(struct emit *e, enum dtype type, LLVMValueRef value, L
     emit_store_elements(e, type, value, columns_at(e, type, base, element), NULL, (unsigned)dtype_size(type), false);
 }
 
-/* Levels of waiting results that n runs can need, as many tiles. */
-static LLVMValueRef columns_waiting(struct emit *e, LLVMTypeRef element, LLVMValueRef n_reduced, int64_t tile) {
+/* As many tiles as there can be results of n runs at a time. */
+static LLVMValueRef columns_stack(struct emit *e, LLVMTypeRef element, LLVMValueRef n_reduced, int64_t tile) {
     LLVMValueRef args[] = {LLVMBuildOr(e->builder, n_reduced, emit_i64(e, 1), ""), LLVMConstInt(e->i1, 0, 0)};
     LLVMValueRef zeros = llvm_compat_intrinsic(e->builder, "llvm.ctlz", &e->i64, 1, args, 2);
     LLVMValueRef levels = LLVMBuildSub(e->builder, emit_i64(e, 64 + 1), zeros, "");
@@ -75,14 +75,11 @@ static void columns_prepare(struct emit *e, struct columns_work *work) {
         r->operand = emit_reduce_operand(kernel, i);
         r->n_parts = emit_reduce_parts(r->reduction, r->operand, STAGE_LANES, r->types);
         r->n_state = emit_reduce_parts(r->reduction, r->operand, STAGE_STATE, r->state_types);
+        for (int p = 0; p < r->n_state; p++)
+            r->stack[p] = columns_stack(e, emit_memory_element(e, r->state_types[p]), runs, work->tile);
+        if (r->reduction->op != REDUCE_VAR) continue;
         for (int p = 0; p < r->n_parts; p++)
             r->lanes[p] = emit_alloca(e, emit_memory_element(e, r->types[p]), work->tile, 64);
-        for (int p = 0; p < r->n_state; p++) {
-            LLVMTypeRef element = emit_memory_element(e, r->state_types[p]);
-            r->state[p] = emit_alloca(e, element, work->tile, 64);
-            r->waiting[p] = columns_waiting(e, element, runs, work->tile);
-        }
-        if (r->reduction->op != REDUCE_VAR) continue;
         r->x = emit_alloca(e, emit_element(e, r->operand), COLUMNS_RUN * work->tile, 64);
         r->flags = emit_alloca(e, e->i8, COLUMNS_RUN * work->tile, 64);
         r->mean = emit_alloca(e, emit_element(e, r->operand), work->tile, 64);
@@ -256,6 +253,16 @@ static struct emit_loop columns_each(struct emit *e, struct columns_work *work) 
     return emit_loop_begin(e, emit_i64(e, 0), work->columns);
 }
 
+/* The run's place on the stack. */
+static void columns_push(struct emit *e, struct columns_work *work, LLVMValueRef level) {
+    LLVMValueRef first = LLVMBuildMul(e->builder, level, emit_i64(e, work->tile), "");
+    for (int i = 0; i < work->n; i++) {
+        struct columns_reduction *r = &work->reductions[i];
+        for (int p = 0; p < r->n_state; p++) r->state[p] = columns_at(e, r->state_types[p], r->stack[p], first);
+        if (r->reduction->op != REDUCE_VAR) memcpy(r->lanes, r->state, sizeof r->lanes);
+    }
+}
+
 static void columns_clear(struct emit *e, struct columns_work *work) {
     struct emit_loop each = columns_each(e, work);
     for (int i = 0; i < work->n; i++) {
@@ -293,12 +300,18 @@ static void columns_second_pass(struct emit *e, struct columns_work *work, struc
 
 /* The run's accumulators become a state that combines. */
 static void columns_close(struct emit *e, struct columns_work *work, LLVMValueRef first, LLVMValueRef rows) {
-    for (int i = 0; i < work->n; i++)
-        if (work->reductions[i].reduction->op == REDUCE_VAR) columns_second_pass(e, work, &work->reductions[i], rows);
+    bool any = false;
+    for (int i = 0; i < work->n; i++) {
+        struct columns_reduction *r = &work->reductions[i];
+        if (r->reduction->op == REDUCE_VAR) columns_second_pass(e, work, r, rows);
+        any = any || emit_reduce_closes(r->reduction, r->operand);
+    }
+    if (!any) return;
     struct emit_loop each = columns_each(e, work);
     for (int i = 0; i < work->n; i++) {
         struct columns_reduction *r = &work->reductions[i];
         LLVMValueRef state[REDUCE_PARTS];
+        if (!emit_reduce_closes(r->reduction, r->operand)) continue;
         for (int p = 0; p < r->n_parts; p++) state[p] = columns_load(e, r->types[p], r->lanes[p], each.i);
         if (r->reduction->op == REDUCE_VAR)
             emit_reduce_moments(e, r->operand, state[1], columns_load(e, r->operand, r->mean, each.i),
@@ -310,55 +323,48 @@ static void columns_close(struct emit *e, struct columns_work *work, LLVMValueRe
     emit_loop_end(e, &each, e->width);
 }
 
-/* waiting[level] and the finished run: one becomes the other (`push`), or both become the finished one. */
-static void columns_move(struct emit *e, struct columns_work *work, LLVMValueRef level, bool push) {
-    LLVMValueRef first = LLVMBuildMul(e->builder, level, emit_i64(e, work->tile), "");
+/* The stack's tiles `level` and the one above it become one. */
+static void columns_join(struct emit *e, struct columns_work *work, LLVMValueRef level) {
+    LLVMValueRef size = emit_i64(e, work->tile), first = LLVMBuildMul(e->builder, level, size, "");
     struct emit_loop each = columns_each(e, work);
-    LLVMValueRef there = LLVMBuildAdd(e->builder, first, each.i, "");
+    LLVMValueRef below = LLVMBuildAdd(e->builder, first, each.i, ""),
+                 above = LLVMBuildAdd(e->builder, below, size, "");
     for (int i = 0; i < work->n; i++) {
         struct columns_reduction *r = &work->reductions[i];
-        LLVMValueRef state[REDUCE_PARTS], waiting[REDUCE_PARTS];
+        LLVMValueRef a[REDUCE_PARTS], b[REDUCE_PARTS];
         for (int p = 0; p < r->n_state; p++) {
-            state[p] = columns_load(e, r->state_types[p], r->state[p], each.i);
-            if (!push) waiting[p] = columns_load(e, r->state_types[p], r->waiting[p], there);
+            a[p] = columns_load(e, r->state_types[p], r->stack[p], below);
+            b[p] = columns_load(e, r->state_types[p], r->stack[p], above);
         }
-        if (push) {
-            for (int p = 0; p < r->n_state; p++) columns_store(e, r->state_types[p], state[p], r->waiting[p], there);
-            continue;
-        }
-        emit_reduce_combine(e, r->reduction, r->operand, STAGE_STATE, waiting, state);
-        for (int p = 0; p < r->n_state; p++) columns_store(e, r->state_types[p], waiting[p], r->state[p], each.i);
+        emit_reduce_combine(e, r->reduction, r->operand, STAGE_STATE, a, b);
+        for (int p = 0; p < r->n_state; p++) columns_store(e, r->state_types[p], a[p], r->stack[p], below);
     }
     emit_loop_end(e, &each, e->width);
 }
 
-/* Joins what the finished run `k` completes; after the last run, everything. Else it waits. `depth`: memory. */
-static void columns_carry(struct emit *e, struct columns_work *work, LLVMValueRef k, LLVMValueRef is_last,
-                          LLVMValueRef depth) {
+/* Joins what the finished run `k` at `level` completes; after the last run, everything. `depth`: memory: how many
+ * results are left. */
+static void columns_carry(struct emit *e, struct columns_work *work, LLVMValueRef k, LLVMValueRef level,
+                          LLVMValueRef is_last, LLVMValueRef depth) {
     LLVMBasicBlockRef before = emit_here(e), head = emit_block(e, "carry"), join = emit_block(e, "join"),
-                      done = emit_block(e, "carried"), wait = emit_block(e, "wait"), after = emit_block(e, "run");
+                      done = emit_block(e, "carried");
     LLVMValueRef one = emit_i64(e, 1);
     emit_go(e, head);
     emit_at(e, head);
-    LLVMValueRef bits = emit_phi(e, e->i64);
+    LLVMValueRef bits = emit_phi(e, e->i64), top = emit_phi(e, e->i64);
     emit_phi_add(bits, k, before);
-    LLVMValueRef level = LLVMBuildLoad2(e->builder, e->i64, depth, "");
-    LLVMValueRef some = LLVMBuildICmp(e->builder, LLVMIntSGT, level, emit_i64(e, 0), "");
+    emit_phi_add(top, level, before);
+    LLVMValueRef some = LLVMBuildICmp(e->builder, LLVMIntSGT, top, emit_i64(e, 0), "");
     LLVMValueRef odd = LLVMBuildTrunc(e->builder, bits, e->i1, "");
     emit_branch(e, emit_select(e, is_last, some, odd), join, done);
     emit_at(e, join);
-    LLVMValueRef top = LLVMBuildSub(e->builder, level, one, "");
-    LLVMBuildStore(e->builder, top, depth);
-    columns_move(e, work, top, false);
+    LLVMValueRef below = LLVMBuildSub(e->builder, top, one, "");
+    columns_join(e, work, below);
     emit_phi_add(bits, LLVMBuildLShr(e->builder, bits, one, ""), emit_here(e));
+    emit_phi_add(top, below, emit_here(e));
     emit_go(e, head);
     emit_at(e, done);
-    emit_branch(e, is_last, after, wait);
-    emit_at(e, wait);
-    columns_move(e, work, level, true);
-    LLVMBuildStore(e->builder, LLVMBuildAdd(e->builder, level, one, ""), depth);
-    emit_go(e, after);
-    emit_at(e, after);
+    LLVMBuildStore(e->builder, LLVMBuildAdd(e->builder, top, one, ""), depth);
 }
 
 /* --- the epilogue
@@ -372,7 +378,7 @@ static void columns_epilogue(struct emit *e, void *host) {
     for (int i = 0; i < epilogue->n_params && i < work->n; i++) {
         struct columns_reduction *r = &work->reductions[i];
         LLVMValueRef state[REDUCE_PARTS];
-        for (int p = 0; p < r->n_state; p++) state[p] = columns_load(e, r->state_types[p], r->state[p], e->offset);
+        for (int p = 0; p < r->n_state; p++) state[p] = columns_load(e, r->state_types[p], r->stack[p], e->offset);
         work->epilogue_values[epilogue->params[i]->id].value =
             emit_reduce_value(e, r->reduction, r->operand, state, emit_splat_to(e, empty, e->width));
     }
@@ -399,13 +405,15 @@ static void columns_tile(struct emit *e, struct columns_work *work, LLVMValueRef
     struct emit_loop run = emit_loop_begin(e, zero, runs);
     LLVMValueRef begin = LLVMBuildMul(e->builder, run.i, run_size, "");
     LLVMValueRef end = columns_smaller(e, LLVMBuildAdd(e->builder, begin, run_size, ""), work->n_reduced);
+    LLVMValueRef level = LLVMBuildLoad2(e->builder, e->i64, depth, "");
+    columns_push(e, work, level);
     columns_clear(e, work);
     e->step = work->n_reduced;
     columns_rows(e, work, begin, end);
     emit_poll(e, first_position, false);
     columns_close(e, work, begin, LLVMBuildSub(e->builder, end, begin, ""));
     LLVMValueRef is_last = LLVMBuildICmp(e->builder, LLVMIntEQ, LLVMBuildAdd(e->builder, run.i, one, ""), runs, "");
-    columns_carry(e, work, run.i, is_last, depth);
+    columns_carry(e, work, run.i, level, is_last, depth);
     emit_loop_end(e, &run, 1);
 
     for (int j = e->kernel->n_par; j < e->kernel->n_par + e->kernel->n_red; j++) e->index[j] = NULL;

@@ -199,6 +199,10 @@ void emit_reduce_combine(struct emit *e, const struct kernel_reduction *reductio
     if (reduction->op == REDUCE_VAR && stage == STAGE_LANES) a[1] = emit_add(e, a[1], b[1]);
 }
 
+bool emit_reduce_closes(const struct kernel_reduction *reduction, enum dtype operand) {
+    return reduction->op == REDUCE_VAR || is_arg(reduction->op) || is_negated(reduction, operand);
+}
+
 void emit_reduce_close(struct emit *e, const struct kernel_reduction *reduction, enum dtype operand,
                        LLVMValueRef *state, LLVMValueRef first, LLVMValueRef lane) {
     if (is_negated(reduction, operand)) state[0] = LLVMBuildFNeg(e->builder, state[0], "");

@@ -1,10 +1,10 @@
 /* fuzz_program.c: any text as a program, all the way: compiled under small limits and called.
  *
- * The seeds are the programs of tests/corpus with their own inputs, and those below; they are mutated as text and as tokens.
- * Checks that every failure carries a status and a message, that the memory of generated code stays inside its arrays
- * (inputs and outputs end at a page that may not be touched), that the same call gives the same bits on one thread and on
- * two and whether or not Weft allocates the result, that jit_output_shape agrees with the result, and that nothing takes
- * longer than a watchdog allows.
+ * The seeds are the programs of tests/corpus with their own inputs, and those below; they are mutated as text and as
+ * tokens. Checks that every failure carries a status and a message, that the memory of generated code stays inside its
+ * arrays (inputs and outputs end at a page that may not be touched), that the same call gives the same bits on one
+ * thread and on two and whether or not Weft allocates the result, that jit_output_shape agrees with the result, and
+ * that nothing takes longer than a watchdog allows.
  *
  * With clang, -fsanitize=fuzzer and -DWEFT_LIBFUZZER this is a libFuzzer target. Otherwise it has a main of its own:
  * `fuzz_program SECONDS [SEED]` (3 seconds, seed 1). The program at fault is written to stderr.
@@ -24,10 +24,11 @@
 #include <weft/jit.h>
 
 #include "corpus/corpus.h"
+#include "fuzz/mutate.h"
 
-enum { MOST_TEXT = 6000, MOST_INPUTS = 12, MOST_OUTPUTS = 16, MOST_BYTES = 1 << 18, CANCEL_MS = 300, GIVE_UP_TICKS = 200 };
+enum { MOST_INPUTS = 12, MOST_OUTPUTS = 16, MOST_BYTES = 1 << 18, CANCEL_MS = 300, GIVE_UP_TICKS = 200 };
 
-/* --- when something is wrong ------------------------------------------------------------------------------------------------ */
+/* --- when something is wrong --- */
 
 static char text[MOST_TEXT + 1]; /* the program being tried */
 static size_t text_length;
@@ -38,7 +39,8 @@ static volatile int ticks;
 
 static void write_text(void) {
     char head[128];
-    int n = snprintf(head, sizeof head, "\n--- fuzz_program, seed %llu, while %s:\n", (unsigned long long)seed_of_run, doing);
+    int n = snprintf(head, sizeof head, "\n--- fuzz_program, seed %llu, while %s:\n", (unsigned long long)seed_of_run,
+                     doing);
     if (write(2, head, (size_t)n) < 0 || write(2, text, text_length) < 0 || write(2, "\n---\n", 5) < 0) return;
 }
 
@@ -74,18 +76,7 @@ static void watch(bool on) {
     setitimer(ITIMER_REAL, &timer, NULL);
 }
 
-static uint64_t state = 1;
-
-static uint64_t next(void) { /* xorshift64* */
-    state ^= state >> 12;
-    state ^= state << 25;
-    state ^= state >> 27;
-    return state * 2685821657736338717u;
-}
-
-static uint64_t below(uint64_t n) { return n ? (next() >> 11) % n : 0; }
-
-/* --- arrays that end where memory ends ----------------------------------------------------------------------------------------- */
+/* --- arrays that end where memory ends --- */
 
 enum { MOST_ARRAYS = MOST_INPUTS + MOST_OUTPUTS };
 static char *rooms[MOST_ARRAYS]; /* MOST_BYTES each, a page without access on either side */
@@ -104,7 +95,9 @@ struct array {
     int64_t shape[8], strides[8];
 };
 
-static int64_t item_size(DLDataType type) { return type.bits / 8; }
+static int64_t item_size(DLDataType type) {
+    return type.bits / 8;
+}
 
 /* Lays `a` out against the end (or the start) of room `room`. False if it does not fit. */
 static bool array_place(struct array *a, int room, bool plain) {
@@ -115,8 +108,10 @@ static bool array_place(struct array *a, int room, bool plain) {
         int64_t stride = layout == 2 && below(2) ? -step : layout == 3 && below(2) ? 0 : step;
         a->strides[d] = stride;
         int64_t reach = a->shape[d] > 0 ? (a->shape[d] - 1) * stride : 0;
-        if (reach < 0) low += reach;
-        else high += reach;
+        if (reach < 0)
+            low += reach;
+        else
+            high += reach;
         step *= (a->shape[d] > 0 ? a->shape[d] : 1) + (layout == 1 ? (int64_t)below(3) : 0);
         if (step > MOST_BYTES / item) return false;
     }
@@ -130,15 +125,23 @@ static bool array_place(struct array *a, int room, bool plain) {
 }
 
 static void put_element(char *p, DLDataType type) {
-    static const double floats[] = {0.0, -0.0, 1, -1, 0.5, 2, 3, 1e300, -1e-300, 1e10, 1.0 / 0.0, -1.0 / 0.0, 0.0 / 0.0};
+    static const double floats[] = {0.0,   -0.0,    1,    -1,        0.5,        2,        3,
+                                    1e300, -1e-300, 1e10, 1.0 / 0.0, -1.0 / 0.0, 0.0 / 0.0};
     uint64_t any = next();
-    double f = any % 3 ? (double)((int64_t)(any >> 40) % 1000) / 8 - 60 : floats[(any >> 20) % (sizeof floats / sizeof *floats)];
-    int64_t i = any % 4 ? (int64_t)(any >> 40) % 12 - 2 : any % 8 ? (int64_t)(any ^ any << 7) : INT64_MIN >> (any >> 30) % 64;
+    double f = any % 3 ? (double)((int64_t)(any >> 40) % 1000) / 8 - 60
+                       : floats[(any >> 20) % (sizeof floats / sizeof *floats)];
+    int64_t i = any % 4   ? (int64_t)(any >> 40) % 12 - 2
+                : any % 8 ? (int64_t)(any ^ any << 7)
+                          : INT64_MIN >> (any >> 30) % 64;
     float g = (float)f;
-    if (type.code == JIT_DL_BOOL_CODE) *p = (char)(any >> 33 & 1);
-    else if (type.code != 2) memcpy(p, &i, (size_t)item_size(type));
-    else if (type.bits == 64) memcpy(p, &f, 8);
-    else memcpy(p, &g, 4);
+    if (type.code == JIT_DL_BOOL_CODE)
+        *p = (char)(any >> 33 & 1);
+    else if (type.code != 2)
+        memcpy(p, &i, (size_t)item_size(type));
+    else if (type.bits == 64)
+        memcpy(p, &f, 8);
+    else
+        memcpy(p, &g, 4);
 }
 
 static void array_fill(const struct array *a) {
@@ -169,14 +172,16 @@ static bool same(const DLTensor *a, const DLTensor *b) {
         double x = 0, y = 0;
         float u = 0, v = 0;
         if (a->dtype.code != 2) return false;
-        if (item == 8) memcpy(&x, p, 8), memcpy(&y, q, 8);
-        else memcpy(&u, p, 4), memcpy(&v, q, 4), x = u, y = v;
+        if (item == 8)
+            memcpy(&x, p, 8), memcpy(&y, q, 8);
+        else
+            memcpy(&u, p, 4), memcpy(&v, q, 4), x = u, y = v;
         if (x == x || y == y) return false;
     }
     return true;
 }
 
-/* --- one program ------------------------------------------------------------------------------------------------------------------ */
+/* --- one program --- */
 
 static jit_context *context;
 static const struct corpus_case *hints; /* whose inputs the program had before it was changed */
@@ -207,7 +212,8 @@ static void check_error(jit_status status, const jit_error *error) {
     CHECK(error->offset <= text_length && error->offset + error->length <= text_length + 1);
 }
 
-static const jit_dtype types[] = {JIT_F64, JIT_F64, JIT_F32, JIT_F32, JIT_I64, JIT_I32, JIT_U8, JIT_BOOL, JIT_I8, JIT_U64};
+static const jit_dtype types[] = {JIT_F64, JIT_F64, JIT_F32,  JIT_F32, JIT_I64,
+                                  JIT_I32, JIT_U8,  JIT_BOOL, JIT_I8,  JIT_U64};
 
 /* An input of the declared type and rank, or the corpus's of that name, or anything. */
 static bool input_make(const jit_function *f, int number, const int64_t *sizes, struct array *a) {
@@ -228,7 +234,9 @@ static bool input_make(const jit_function *f, int number, const int64_t *sizes, 
         for (int d = 0; d < a->tensor.ndim; d++) a->shape[d] = below(6) ? sizes[below(4) ? 0 : d % 3] : few[below(8)];
     }
     bool any = !type && (!hint || below(10) == 0);
-    a->tensor.dtype = type && below(30) ? jit_dl_type(type) : any || type ? jit_dl_type(types[below(10)]) : hint->tensor.dtype;
+    a->tensor.dtype = type && below(30) ? jit_dl_type(type)
+                      : any || type     ? jit_dl_type(types[below(10)])
+                                        : hint->tensor.dtype;
     if (a->tensor.dtype.bits == 16 && a->tensor.dtype.code == 2) a->tensor.dtype = jit_dl_type(JIT_F32);
     if (!array_place(a, number, false)) return false;
     array_fill(a);
@@ -236,7 +244,8 @@ static bool input_make(const jit_function *f, int number, const int64_t *sizes, 
 }
 
 /* Into memory of our own, on one thread; the result must be `expected`. */
-static void call_again(const jit_function *f, const DLTensor *const *in, int n_in, DLManagedTensor *const *expected, int n_out) {
+static void call_again(const jit_function *f, const DLTensor *const *in, int n_in, DLManagedTensor *const *expected,
+                       int n_out) {
     struct array out[MOST_OUTPUTS];
     DLTensor *tensors[MOST_OUTPUTS];
     jit_call_options options = {.struct_size = sizeof options, .cancel = &cancel, .threads = 1};
@@ -302,9 +311,15 @@ static jit_function *formula_compile(jit_error *error) {
     jit_formula_input inputs[N];
     doing = "compiling a formula";
     for (int i = 0; i < N; i++)
-        inputs[i] = (jit_formula_input){names[i], types[below(10)], (int)below(3), below(3) == 0, below(2) ? 2 : 0.0 / 0.0};
-    jit_formula_spec spec = {.struct_size = sizeof spec, .inputs = inputs, .n_inputs = N, .result = below(2) ? types[below(10)] : (jit_dtype)0,
-                             .has_nodata = below(2) == 0, .nodata = below(2) ? -1 : 0.0 / 0.0, .flags = below(2) ? JIT_ELEMENTWISE : 0};
+        inputs[i] =
+            (jit_formula_input){names[i], types[below(10)], (int)below(3), below(3) == 0, below(2) ? 2 : 0.0 / 0.0};
+    jit_formula_spec spec = {.struct_size = sizeof spec,
+                             .inputs = inputs,
+                             .n_inputs = N,
+                             .result = below(2) ? types[below(10)] : (jit_dtype)0,
+                             .has_nodata = below(2) == 0,
+                             .nodata = below(2) ? -1 : 0.0 / 0.0,
+                             .flags = below(2) ? JIT_ELEMENTWISE : 0};
     return jit_formula(context, text, &spec, error);
 }
 
@@ -343,12 +358,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
 
 #ifndef WEFT_LIBFUZZER
 
-/* --- seeds -------------------------------------------------------------------------------------------------------------------------- */
+/* --- seeds --- */
 
 static const char *const more_seeds[] = {
     "param k = 3.0\nm, s = nanmean(flux), nanstd(flux)\nclean = where(abs(flux - m) > k*s, nan, flux)\nz = (clean - "
-    "nanmean(clean)) / nanstd(clean)\nufunc spectral(w, t: [n], y: [n]) {\n  c = f64(0); s = f64(0)\n  for i in 0:n {\n    "
-    "if not isnan(y[i]) { c += y[i]*cos(w*t[i]); s += y[i]*sin(w*t[i]) }\n  }\n  return c*c + s*s\n}\nspectral(z, t, z)\n",
+    "nanmean(clean)) / nanstd(clean)\nufunc spectral(w, t: [n], y: [n]) {\n  c = f64(0); s = f64(0)\n  for i in 0:n "
+    "{\n    "
+    "if not isnan(y[i]) { c += y[i]*cos(w*t[i]); s += y[i]*sin(w*t[i]) }\n  }\n  return c*c + s*s\n}\nspectral(z, t, "
+    "z)\n",
     "param x: f64[n]; param y: f64[n]; sqrt(sum((x - y)**2))",
     "C[i, j] := sum[k](A[i, k] * B[k, j])\nC",
     "conv[i, j] := sum[a, b](at(img, i+a-1, j+b-1, 0.0) * ker[a, b]) for i in 0:len(img), j in 0:3\nconv",
@@ -358,12 +375,6 @@ static const char *const more_seeds[] = {
     "x[1:-1, None] * y[..., 0] + (x @ y if len(x) > 2 else 0)",
 };
 
-struct seed {
-    const char *text;
-    const struct corpus_case *from;
-};
-static struct seed *seeds;
-static size_t n_seeds;
 static struct corpus_file *files[64]; /* the seeds point into them */
 static size_t n_files;
 
@@ -371,10 +382,12 @@ static void seeds_read(const char *pattern) {
     glob_t found;
     seeds = malloc(sizeof *seeds * (5000 + sizeof more_seeds / sizeof *more_seeds));
     CHECK(seeds);
-    for (size_t i = 0; i < sizeof more_seeds / sizeof *more_seeds; i++) seeds[n_seeds++] = (struct seed){more_seeds[i], NULL};
+    for (size_t i = 0; i < sizeof more_seeds / sizeof *more_seeds; i++)
+        seeds[n_seeds++] = (struct seed){more_seeds[i], NULL};
     CHECK(glob(pattern, 0, NULL, &found) == 0);
     for (size_t i = 0; i < found.gl_pathc; i++) {
-        if (strstr(found.gl_pathv[i], "promotion.txt") || strstr(found.gl_pathv[i], "CMakeLists")) continue; /* no cases */
+        if (strstr(found.gl_pathv[i], "promotion.txt") || strstr(found.gl_pathv[i], "CMakeLists"))
+            continue; /* no cases */
         CHECK(n_files < sizeof files / sizeof *files);
         struct corpus_file *file = files[n_files++] = corpus_read(found.gl_pathv[i]);
         for (int k = 0; k < file->count && n_seeds < 5000; k++)
@@ -389,193 +402,6 @@ static void seeds_free(void) {
     free(seeds);
 }
 
-/* --- mutations --------------------------------------------------------------------------------------------------------------------- */
-
-struct token {
-    int kind; /* 'a' name, '0' number, '+' operator, '(' bracket, '"' text, '\n', ' ' */
-    size_t at, length;
-};
-enum { MOST_TOKENS = 3000 };
-static struct token tokens[MOST_TOKENS];
-static size_t n_tokens;
-static char now[MOST_TEXT + 1];
-static size_t now_length;
-
-static bool is_name(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
-
-static void tokenize(void) {
-    n_tokens = 0;
-    for (size_t at = 0; at < now_length && n_tokens < MOST_TOKENS;) {
-        size_t end = at + 1;
-        char c = now[at];
-        int kind = '+';
-        if (is_name(c)) {
-            kind = 'a';
-            while (end < now_length && (is_name(now[end]) || (now[end] >= '0' && now[end] <= '9'))) end++;
-        } else if (c >= '0' && c <= '9') {
-            kind = '0';
-            while (end < now_length && ((now[end] >= '0' && now[end] <= '9') || now[end] == '.' || now[end] == 'e' || now[end] == '_')) end++;
-        } else if (c == '"') {
-            kind = '"';
-            while (end < now_length && now[end] != '"' && now[end] != '\n') end++;
-            if (end < now_length) end++;
-        } else if (strchr("()[]{}", c) && c) kind = '(';
-        else if (c == '\n' || c == ';') kind = '\n';
-        else if (c == ' ' || c == '\t') kind = ' ';
-        else
-            while (end < now_length && strchr("*/<>=!:&|.", now[end]) && now[end] && end - at < 3) end++;
-        if (kind != ' ') tokens[n_tokens++] = (struct token){kind, at, end - at};
-        at = end;
-    }
-}
-
-static void replace(size_t at, size_t length, const char *with, size_t with_length) {
-    if (at > now_length || length > now_length - at || now_length - length + with_length > MOST_TEXT) return;
-    memmove(now + at + with_length, now + at + length, now_length - at - length);
-    memcpy(now + at, with, with_length);
-    now_length = now_length - length + with_length;
-}
-
-#define PICK(array) ((array)[below(sizeof(array) / sizeof *(array))])
-
-static const char *const operators[] = {"+", "-", "*", "/", "//", "%", "**", "@", "<<", ">>", "&", "|", "^", "==", "<", ">=",
-                                        "!=", ",", ":", "=", " and ", " or ", " if ", " else ", "+=", "*=", ":="};
-static const char *const numbers[] = {"0", "1", "-1", "2", "3", "7", "0.5", "1e300", "nan", "inf", "-inf", "255", "256", "1000",
-                                      "true", "false", "9223372036854775807", "(-9223372036854775807 - 1)", "4294967296", "None", "1_000_000", "1e-320", "63", "64"};
-static const char *const type_names[] = {"bool", "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64", "f32", "f64"};
-static const char *const calls[] = {
-    "sum", "prod", "min", "max", "mean", "var", "std", "any", "all", "count", "argmin", "argmax", "norm", "dot", "median", "quantile",
-    "nansum", "nanmin", "nanargmax", "nanstd", "cumsum", "cumprod", "cummax", "sort", "argsort", "unique", "searchsorted", "interp",
-    "histogram", "bincount", "windows", "zeros", "ones", "full", "arange", "linspace", "eye", "random", "normal", "randint",
-    "permutation", "reshape", "transpose", "concat", "stack", "flip", "roll", "pad", "tile", "repeat", "diff", "squeeze",
-    "broadcast_to", "matmul", "outer", "trace", "where", "clip", "fma", "abs", "sqrt", "exp", "log", "sin", "tan", "atan2", "erf",
-    "tgamma", "pow", "hypot", "fmod", "ldexp", "floor", "rint", "isnan", "popcount", "rotl", "len", "at", "print", "assert",
-    "reduce", "scan", "x.shape", "f", "sign", "square", "i64", "u8", "f32", "bool", "i8", "not ", "-", "~"};
-static const char *const wholes[] = {"[::-1]", "[0]", "[-1]", "[1:]", "[:, None]", "[..., 0]", "[x > 0]", "[i]", ".T", ".shape", "[None]",
-                                     "[::2]", "[5:2]", "[idx]", ", axis=0", ", axis=-1", ", axis=(0, 1)", ", keepdims=true", ", by=i, groups=3",
-                                     ", dtype=f32", ", ddof=1", ", fill", "[[1, 2], [3, 4]]", "[]"};
-static const char *const frames[][2] = {{"for i in 0:3 {\n", "\n}\n"}, {"if len(x) > 1 {\n", "\n} else { x = 1 }\n"},
-                                        {"while x < 3 {\n", "\n break }\n"}, {"fn f(x) {\n", "\n}\nf(x)\n"},
-                                        {"ufunc g(x) {\n", "\n}\ng(x)\n"}, {"i = 0\nwhile i < 4 { i += 1\n", "\n}\n"}};
-
-/* The brackets that token `t` opens: the token that closes them. */
-static size_t closing(size_t t) {
-    int depth = 0;
-    for (size_t i = t; i < n_tokens; i++) {
-        if (tokens[i].kind != '(') continue;
-        depth += strchr("([{", now[tokens[i].at]) ? 1 : -1;
-        if (depth == 0) return i;
-    }
-    return t;
-}
-
-/* A run of tokens that is likely an expression: a name or number with the brackets after it, or a bracketed one. */
-static void expression(size_t t, size_t *at, size_t *length) {
-    size_t last = t;
-    if (tokens[t].kind == '(') last = closing(t);
-    else if (t + 1 < n_tokens && tokens[t + 1].kind == '(' && strchr("([", now[tokens[t + 1].at])) last = closing(t + 1);
-    *at = tokens[t].at;
-    *length = tokens[last].at + tokens[last].length - *at;
-}
-
-static void mutate_tokens(void) {
-    tokenize();
-    if (!n_tokens) return;
-    size_t t = below(n_tokens), u = below(n_tokens), at, length, at2, length2;
-    char copy[MOST_TEXT + 64];
-    const char *word;
-    expression(t, &at, &length);
-    expression(u, &at2, &length2);
-    switch (below(9)) {
-    case 0: /* another of its kind */
-        word = tokens[t].kind == '+' ? PICK(operators) : tokens[t].kind == '0' ? PICK(numbers) : below(2) ? PICK(type_names) : PICK(calls);
-        replace(tokens[t].at, tokens[t].length, word, strlen(word));
-        break;
-    case 1: /* the same name or expression as elsewhere */
-        memcpy(copy, now + at2, length2);
-        replace(at, length, copy, length2);
-        break;
-    case 2: /* two change places */
-        if (at + length > at2) break;
-        memcpy(copy, now + at2, length2);
-        memcpy(copy + length2, now + at + length, at2 - at - length);
-        memcpy(copy + length2 + at2 - at - length, now + at, length);
-        replace(at, at2 + length2 - at, copy, at2 + length2 - at);
-        break;
-    case 3: { /* a call of it */
-        int n = snprintf(copy, sizeof copy, "%s(%.*s%s)", PICK(calls), (int)length, now + at, below(3) ? "" : below(2) ? ", 1" : PICK(wholes));
-        replace(at, length, copy, (size_t)n);
-        break;
-    }
-    case 4: /* a subscript or keyword */
-        word = PICK(wholes);
-        replace(at + length, 0, word, strlen(word));
-        break;
-    case 5: { /* an operation on it */
-        int n = snprintf(copy, sizeof copy, "(%.*s %s %.*s)", (int)length, now + at, PICK(operators), (int)length2, now + at2);
-        replace(at, length, copy, (size_t)n);
-        break;
-    }
-    case 6: replace(tokens[t].at, tokens[t].length, "", 0); break;
-    case 7: /* a number into it */
-        word = PICK(numbers);
-        replace(at, length, word, strlen(word));
-        break;
-    case 8: { /* a type around it */
-        int n = snprintf(copy, sizeof copy, "%s(%.*s)", PICK(type_names), (int)length, now + at);
-        replace(at, length, copy, (size_t)n);
-        break;
-    }
-    }
-}
-
-static void line_at(const char *in, size_t in_length, size_t place, size_t *at, size_t *length) {
-    size_t begin = place, end = place;
-    while (begin > 0 && in[begin - 1] != '\n') begin--;
-    while (end < in_length && in[end] != '\n') end++;
-    *at = begin, *length = end - begin + (end < in_length);
-}
-
-static void mutate_lines(void) {
-    size_t at, length, from_at, from_length;
-    char copy[MOST_TEXT + 64];
-    const struct seed *other = &seeds[below(n_seeds)];
-    line_at(now, now_length, below(now_length + 1), &at, &length);
-    line_at(other->text, strlen(other->text), below(strlen(other->text) + 1), &from_at, &from_length);
-    switch (below(5)) {
-    case 0: replace(at, length, "", 0); break;
-    case 1:
-        memcpy(copy, now + at, length);
-        replace(below(2) ? 0 : at, 0, copy, length);
-        break;
-    case 2: replace(at, below(2) ? length : 0, other->text + from_at, from_length); break;
-    case 3: {
-        size_t frame = below(sizeof frames / sizeof *frames);
-        int n = snprintf(copy, sizeof copy, "%s%.*s%s", frames[frame][0], (int)length, now + at, frames[frame][1]);
-        replace(at, length, copy, (size_t)n);
-        break;
-    }
-    case 4: replace(0, 0, other->text, strlen(other->text)); break;
-    }
-}
-
-static void mutate_bytes(void) {
-    size_t at = below(now_length + 1), length = below(6);
-    char byte = (char)next();
-    switch (below(4)) {
-    case 0:
-        if (at < now_length) now[at] = byte;
-        break;
-    case 1: replace(at, 0, &byte, 1); break;
-    case 2:
-        if (at + length <= now_length) replace(at, length, "", 0);
-        break;
-    case 3:
-        if (below(4) == 0) now_length = at;
-        break;
-    }
-}
-
 int main(int argc, char **argv) {
     double seconds = argc > 1 ? atof(argv[1]) : 3;
     uint64_t first = argc > 2 ? strtoull(argv[2], NULL, 0) : 1;
@@ -585,7 +411,8 @@ int main(int argc, char **argv) {
         fprintf(stderr, "usage: fuzz_program [SECONDS [SEED]], both above 0\n");
         return 2;
     }
-    if (__sanitizer_set_death_callback) __sanitizer_set_death_callback(write_text);
+    if (__sanitizer_set_death_callback)
+        __sanitizer_set_death_callback(write_text);
     else
         for (size_t i = 0; i < 4; i++) signal((int[]){SIGSEGV, SIGBUS, SIGFPE, SIGILL}[i], died);
     signal(SIGABRT, died);
@@ -602,9 +429,12 @@ int main(int argc, char **argv) {
         memcpy(now, seed->text, now_length);
         for (uint64_t edits = below(8) ? 1 + below(4) : 0; edits; edits--) {
             uint64_t how = below(16);
-            if (how < 11) mutate_tokens();
-            else if (how < 15) mutate_lines();
-            else mutate_bytes();
+            if (how < 11)
+                mutate_tokens();
+            else if (how < 15)
+                mutate_lines();
+            else
+                mutate_bytes();
         }
         LLVMFuzzerTestOneInput((const uint8_t *)now, now_length);
         runs++;

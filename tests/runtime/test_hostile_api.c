@@ -1,94 +1,12 @@
-/* The public API used wrongly, unluckily or in bulk: every call ends in a clean jit_error or a right result, soon. */
+/* The public API used wrongly, unluckily or in bulk: NULLs, absurd tensors, overlaps, lifetimes, threads, fork. */
 #define _GNU_SOURCE
-#include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
-#include <weft/jit.h>
+#include "runtime/hostile.h"
 
-#include "support/check.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-enum { SLOWNESS = 8 };
-#else
-enum { SLOWNESS = 1 };
-#endif
-enum { SOON = 10 }; /* seconds that nothing may take, times SLOWNESS */
-
-static jit_context *context;
-
-static int setup(void **state) {
-    (void)state;
-    context = jit_context_new(NULL);
-    return context ? 0 : -1;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    jit_context_free(context);
-    return 0;
-}
-
-static double now(void) {
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
-
-static jit_function *compile(const char *source) {
-    jit_error error = {0};
-    jit_function *f = jit_compile(context, source, &error);
-    if (!f) fail_msg("%s\n%s", source, error.message);
-    return f;
-}
-
-/* NULL if this version does not have what the source uses. */
-static jit_function *compile_available(const char *source) {
-    jit_error error = {0};
-    jit_function *f = jit_compile(context, source, &error);
-    if (!f && error.code != JIT_UNSUPPORTED) fail_msg("%s\n%s", source, error.message);
-    return f;
-}
-
-/* An error is whole: a known status, the same as returned, and a message. */
-static void check_error(jit_status status, const jit_error *error, const char *what) {
-    if (status != error->code || status <= JIT_OK || status >= JIT_INTERNAL || !error->message[0] ||
-        !memchr(error->message, 0, sizeof error->message))
-        fail_msg("%s: status %d, error %d: %.300s", what, (int)status, (int)error->code, error->message);
-}
-
-static void expect(jit_status wanted, jit_status status, const jit_error *error, const char *what) {
-    check_error(status, error, what);
-    if (status != wanted)
-        fail_msg("%s: %s, expected %s: %s", what, jit_status_name(status), jit_status_name(wanted), error->message);
-}
-
-/* head, then `count` times unit ("%d" becomes the number), then tail `tails` times. */
-static char *text_of(const char *head, const char *unit, int count, const char *tail, int tails) {
-    size_t room = strlen(head) + (strlen(unit) + 40) * (size_t)count + strlen(tail) * (size_t)tails + 1, at = strlen(head);
-    char *text = malloc(room);
-    assert_non_null(text);
-    memcpy(text, head, at + 1);
-    for (int i = 0; i < count; i++) {
-        for (const char *p = unit; *p; p++) {
-            if (p[0] == '%' && p[1] == 'd') at += (size_t)sprintf(text + at, "%d", i), p++;
-            else if (p[0] == '%' && p[1] == 'p') at += (size_t)sprintf(text + at, "%d", i ? i - 1 : 0), p++;
-            else text[at++] = *p;
-        }
-    }
-    for (int i = 0; i < tails; i++) memcpy(text + at, tail, strlen(tail)), at += strlen(tail);
-    text[at] = 0;
-    return text;
-}
-
-/* --- NULLs, counts, sizes --------------------------------------------------------------------------------------------------- */
+/* --- NULLs, counts, sizes --- */
 
 static void test_nulls(void **state) {
     (void)state;
@@ -109,13 +27,26 @@ static void test_nulls(void **state) {
     assert_null(jit_formula(NULL, NULL, NULL, NULL));
     assert_null(jit_formula(context, NULL, &(jit_formula_spec){.struct_size = sizeof(jit_formula_spec)}, &error));
     assert_null(jit_formula(context, "a", &(jit_formula_spec){.n_inputs = 1}, &error));
-    assert_null(jit_formula(context, "a", &(jit_formula_spec){.n_inputs = -1, .inputs = &(jit_formula_input){"a", JIT_F64, 0, 0, 0}}, &error));
-    assert_null(jit_formula(context, "a", &(jit_formula_spec){.n_inputs = 1, .inputs = &(jit_formula_input){NULL, JIT_F64, 0, 0, 0}}, &error));
-    assert_null(jit_formula(context, "a", &(jit_formula_spec){.n_inputs = 1, .inputs = &(jit_formula_input){"a", 99, 0, 0, 0}}, &error));
-    assert_null(jit_formula(context, "a", &(jit_formula_spec){.n_inputs = 1, .inputs = &(jit_formula_input){"a", JIT_F64, 9, 0, 0}}, &error));
-    assert_null(jit_formula(context, "a", &(jit_formula_spec){.n_inputs = 1, .inputs = &(jit_formula_input){"a", JIT_F64, -1, 0, 0}}, &error));
-    assert_null(jit_formula(context, "a", &(jit_formula_spec){.n_inputs = 1, .inputs = &(jit_formula_input){"a b(", JIT_F64, 0, 0, 0}}, &error));
-    assert_null(jit_formula(context, "a", &(jit_formula_spec){.n_inputs = 1, .inputs = &(jit_formula_input){"", JIT_F64, 0, 0, 0}}, &error));
+    assert_null(jit_formula(context, "a",
+                            &(jit_formula_spec){.n_inputs = -1, .inputs = &(jit_formula_input){"a", JIT_F64, 0, 0, 0}},
+                            &error));
+    assert_null(jit_formula(context, "a",
+                            &(jit_formula_spec){.n_inputs = 1, .inputs = &(jit_formula_input){NULL, JIT_F64, 0, 0, 0}},
+                            &error));
+    assert_null(jit_formula(
+        context, "a", &(jit_formula_spec){.n_inputs = 1, .inputs = &(jit_formula_input){"a", 99, 0, 0, 0}}, &error));
+    assert_null(jit_formula(context, "a",
+                            &(jit_formula_spec){.n_inputs = 1, .inputs = &(jit_formula_input){"a", JIT_F64, 9, 0, 0}},
+                            &error));
+    assert_null(jit_formula(context, "a",
+                            &(jit_formula_spec){.n_inputs = 1, .inputs = &(jit_formula_input){"a", JIT_F64, -1, 0, 0}},
+                            &error));
+    assert_null(jit_formula(
+        context, "a", &(jit_formula_spec){.n_inputs = 1, .inputs = &(jit_formula_input){"a b(", JIT_F64, 0, 0, 0}},
+        &error));
+    assert_null(jit_formula(context, "a",
+                            &(jit_formula_spec){.n_inputs = 1, .inputs = &(jit_formula_input){"", JIT_F64, 0, 0, 0}},
+                            &error));
     assert_null(jit_scalar_function(NULL, "f64(f64)", &error));
     assert_null(jit_scalar_function(f, NULL, &error));
     assert_null(jit_scalar_function(f, "", &error));
@@ -171,7 +102,8 @@ static void test_struct_sizes(void **state) {
     jit_error error = {0};
     jit_function *f = compile("1.5");
     DLManagedTensor *made[1];
-    static const size_t sizes[] = {1, sizeof(void *), sizeof(jit_call_options) - 1, sizeof(jit_call_options) + 1, SIZE_MAX};
+    static const size_t sizes[] = {1, sizeof(void *), sizeof(jit_call_options) - 1, sizeof(jit_call_options) + 1,
+                                   SIZE_MAX};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         jit_call_options options = {.struct_size = sizes[i]};
         expect(JIT_ARGUMENT, jit_call_alloc(f, NULL, 0, made, 1, &options, &error), &error, "call options");
@@ -181,10 +113,12 @@ static void test_struct_sizes(void **state) {
         assert_int_equal(error.code, JIT_ARGUMENT);
     }
     int stream;
-    expect(JIT_ARGUMENT, jit_call_alloc(f, NULL, 0, made, 1, &(jit_call_options){.stream = &stream}, &error), &error, "stream");
+    expect(JIT_ARGUMENT, jit_call_alloc(f, NULL, 0, made, 1, &(jit_call_options){.stream = &stream}, &error), &error,
+           "stream");
     static const jit_options wrong[] = {
-        {.device = "gpu"}, {.device = ""}, {.threads = -1}, {.ulp = 3}, {.ulp = -4}, {.fp = ""}, {.fp = "quick"},
-        {.isa = "x"}, {.max_nesting = -1}, {.max_loop_iterations = -1}, {.max_graph = -1},
+        {.device = "gpu"}, {.device = ""},  {.threads = -1}, {.ulp = 3},          {.ulp = -4},
+        {.fp = ""},        {.fp = "quick"}, {.isa = "x"},    {.max_nesting = -1}, {.max_loop_iterations = -1},
+        {.max_graph = -1},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         jit_options options = wrong[i];
@@ -197,7 +131,7 @@ static void test_struct_sizes(void **state) {
     jit_function_free(f);
 }
 
-/* --- tensors ----------------------------------------------------------------------------------------------------------------- */
+/* --- tensors --- */
 
 static void test_absurd_tensors(void **state) {
     (void)state;
@@ -231,16 +165,23 @@ static void test_absurd_tensors(void **state) {
         for (size_t i = 0; i < sizeof absurd / sizeof *absurd; i++) {
             int64_t shape[9], strides[9];
             memcpy(shape, absurd[i].shape, sizeof shape), memcpy(strides, absurd[i].strides, sizeof strides);
-            DLTensor t = {.data = data, .device = {kDLCPU, 0}, .ndim = absurd[i].ndim, .dtype = jit_dl_type(JIT_F64), .shape = shape,
+            DLTensor t = {.data = data,
+                          .device = {kDLCPU, 0},
+                          .ndim = absurd[i].ndim,
+                          .dtype = jit_dl_type(JIT_F64),
+                          .shape = shape,
                           .strides = absurd[i].has_strides ? strides : NULL};
             DLManagedTensor *made[1];
             jit_error error = {0};
             int64_t room[8];
             check_error(jit_call_alloc(f, (const DLTensor *[]){&t}, 1, made, 1, NULL, &error), &error, absurd[i].what);
-            jit_status refused = error.code, shape_status = jit_output_shape(f, (const DLTensor *[]){&t}, 1, 0, NULL, NULL, room, &error);
-            if (shape_status != refused && !(refused == JIT_MEMORY && shape_status == JIT_OK)) fail_msg("%s", absurd[i].what);
-            check_error(jit_call(f, (const DLTensor *[]){jit_array(data, JIT_F64, 4)}, 1, (DLTensor *[]){&t}, 1, &error), &error,
-                        absurd[i].what);
+            jit_status refused = error.code,
+                       shape_status = jit_output_shape(f, (const DLTensor *[]){&t}, 1, 0, NULL, NULL, room, &error);
+            if (shape_status != refused && !(refused == JIT_MEMORY && shape_status == JIT_OK))
+                fail_msg("%s", absurd[i].what);
+            check_error(
+                jit_call(f, (const DLTensor *[]){jit_array(data, JIT_F64, 4)}, 1, (DLTensor *[]){&t}, 1, &error),
+                &error, absurd[i].what);
         }
         jit_error error = {0};
         DLManagedTensor *made[1];
@@ -274,7 +215,8 @@ static void test_absurd_tensors(void **state) {
             for (int n = 0; n < 2; n++) {
                 t = *jit_array(n ? data : NULL, JIT_F64, n);
                 t.strides = strides;
-                if (jit_call(f, in, 1, (DLTensor *[]){jit_array(n ? w : NULL, JIT_F64, n)}, 1, &error)) fail_msg("%s", error.message);
+                if (jit_call(f, in, 1, (DLTensor *[]){jit_array(n ? w : NULL, JIT_F64, n)}, 1, &error))
+                    fail_msg("%s", error.message);
                 if (n) assert_true(w[0] == 2);
             }
         }
@@ -288,8 +230,9 @@ static void test_wild_bools(void **state) {
     uint8_t b[40];
     double x[40];
     for (int i = 0; i < 40; i++) b[i] = (uint8_t)(i * 37 + 2), x[i] = i;
-    static const char *const programs[] = {"x[b]", "x[i64(b)]", "sum(b)", "where(b, x, 0)", "count(b)", "sum(x, by=i64(b), groups=2)", "not b",
-                                           "bincount(i64(b))", "sort(b)", "x[argmax(b)]", "cumsum(b)", "b // b"};
+    static const char *const programs[] = {
+        "x[b]",  "x[i64(b)]",        "sum(b)",  "where(b, x, 0)", "count(b)",  "sum(x, by=i64(b), groups=2)",
+        "not b", "bincount(i64(b))", "sort(b)", "x[argmax(b)]",   "cumsum(b)", "b // b"};
     for (size_t i = 0; i < sizeof programs / sizeof *programs; i++) {
         char source[200];
         jit_error error = {0};
@@ -300,9 +243,12 @@ static void test_wild_bools(void **state) {
             check_error(error.code, &error, source);
             continue;
         }
-        jit_status status = jit_call_alloc(f, (const DLTensor *[]){jit_array(x, JIT_F64, 40), jit_array(b, JIT_BOOL, 40)}, 2, made, 1, NULL, &error);
-        if (status) check_error(status, &error, source);
-        else made[0]->deleter(made[0]);
+        jit_status status = jit_call_alloc(
+            f, (const DLTensor *[]){jit_array(x, JIT_F64, 40), jit_array(b, JIT_BOOL, 40)}, 2, made, 1, NULL, &error);
+        if (status)
+            check_error(status, &error, source);
+        else
+            made[0]->deleter(made[0]);
         jit_function_free(f);
     }
 }
@@ -366,8 +312,8 @@ static void test_outputs_over_inputs(void **state) {
             for (int i = 0; i < SIDE; i++) {
                 double got_a = ((double *)a.data)[i * strides[2][0]], got_b = ((double *)b.data)[i * strides[3][0]];
                 if (got_a != expected[0][i] || got_b != expected[1][i])
-                    fail_msg("%s\nlayout %d, element %d: %g %g, expected %g %g", source, layout, i, got_a, got_b, expected[0][i],
-                             expected[1][i]);
+                    fail_msg("%s\nlayout %d, element %d: %g %g, expected %g %g", source, layout, i, got_a, got_b,
+                             expected[0][i], expected[1][i]);
             }
         }
         jit_function_free(f);
@@ -380,26 +326,32 @@ static void test_outputs_over_outputs(void **state) {
     double x[8] = {0}, out[20];
     jit_error error = {0};
     for (int at = 0; at <= 12; at++) {
-        jit_status status = jit_call(f, (const DLTensor *[]){jit_array(x, JIT_F64, 8)}, 1,
-                                     (DLTensor *[]){jit_array(out + 4, JIT_F64, 8), jit_array(out + at, JIT_F64, 8)}, 2, &error);
-        if (at == 12) assert_int_equal(status, JIT_OK);
-        else expect(JIT_ARGUMENT, status, &error, "overlapping outputs");
+        jit_status status =
+            jit_call(f, (const DLTensor *[]){jit_array(x, JIT_F64, 8)}, 1,
+                     (DLTensor *[]){jit_array(out + 4, JIT_F64, 8), jit_array(out + at, JIT_F64, 8)}, 2, &error);
+        if (at == 12)
+            assert_int_equal(status, JIT_OK);
+        else
+            expect(JIT_ARGUMENT, status, &error, "overlapping outputs");
     }
     int64_t zero[1] = {0};
     DLTensor one = *jit_array(out, JIT_F64, 8);
     one.strides = zero;
-    expect(JIT_ARGUMENT, jit_call(f, (const DLTensor *[]){jit_array(x, JIT_F64, 8)}, 1, (DLTensor *[]){&one, jit_array(out + 10, JIT_F64, 8)}, 2, &error),
+    expect(JIT_ARGUMENT,
+           jit_call(f, (const DLTensor *[]){jit_array(x, JIT_F64, 8)}, 1,
+                    (DLTensor *[]){&one, jit_array(out + 10, JIT_F64, 8)}, 2, &error),
            &error, "stride 0");
     /* Wrong in every other way. */
-    DLTensor *other[] = {jit_array(out, JIT_F32, 8), jit_array(out, JIT_F64, 7), jit_array(out, JIT_F64, 9), jit_scalar_f64(out),
-                         jit_matrix(out, JIT_F64, 1, 8, 8)};
+    DLTensor *other[] = {jit_array(out, JIT_F32, 8), jit_array(out, JIT_F64, 7), jit_array(out, JIT_F64, 9),
+                         jit_scalar_f64(out), jit_matrix(out, JIT_F64, 1, 8, 8)};
     for (size_t i = 0; i < sizeof other / sizeof *other; i++)
-        check_error(jit_call(f, (const DLTensor *[]){jit_array(x, JIT_F64, 8)}, 1, (DLTensor *[]){other[i], jit_array(out + 10, JIT_F64, 8)}, 2, &error),
+        check_error(jit_call(f, (const DLTensor *[]){jit_array(x, JIT_F64, 8)}, 1,
+                             (DLTensor *[]){other[i], jit_array(out + 10, JIT_F64, 8)}, 2, &error),
                     &error, "wrong output");
     jit_function_free(f);
 }
 
-/* --- lifetimes and threads ------------------------------------------------------------------------------------------------------ */
+/* --- lifetimes and threads --- */
 
 static void test_results_outlive_everything(void **state) {
     (void)state;
@@ -412,7 +364,8 @@ static void test_results_outlive_everything(void **state) {
     for (int i = 0; i < 1000; i++) x[i] = i;
     DLManagedTensor *made[20][5];
     for (int i = 0; i < 20; i++)
-        if (jit_call_alloc(f, (const DLTensor *[]){jit_array(x, JIT_F64, 1000)}, 1, made[i], 5, NULL, &error)) fail_msg("%s", error.message);
+        if (jit_call_alloc(f, (const DLTensor *[]){jit_array(x, JIT_F64, 1000)}, 1, made[i], 5, NULL, &error))
+            fail_msg("%s", error.message);
     jit_context_free(c);
     jit_function_free(f);
     memset(x, 0, sizeof x); /* results hold copies */
@@ -462,7 +415,8 @@ static void *call_on(void *argument) {
     double x[2000], y[2000];
     for (int i = 0; i < 2000; i++) x[i] = i;
     do {
-        if (jit_call(caller->function, (const DLTensor *[]){jit_array(x, JIT_F64, 2000)}, 1, (DLTensor *[]){jit_array(y, JIT_F64, 2000)}, 1, NULL) ||
+        if (jit_call(caller->function, (const DLTensor *[]){jit_array(x, JIT_F64, 2000)}, 1,
+                     (DLTensor *[]){jit_array(y, JIT_F64, 2000)}, 1, NULL) ||
             y[1999] != 3999)
             caller->wrong++;
         caller->calls++;
@@ -506,12 +460,15 @@ enum { WIDE = 300000 }; /* elements: enough for several threads */
 /* What a child does with what its parent made, and on its own. Exit status 0 if all was right. */
 static int live_on(const struct caller *caller, double *x) {
     double y[2000], sum = 0;
-    if (jit_call(caller->function, (const DLTensor *[]){jit_array(x, JIT_F64, 2000)}, 1, (DLTensor *[]){jit_array(y, JIT_F64, 2000)}, 1,
-                 NULL) || y[1999] != 3999)
+    if (jit_call(caller->function, (const DLTensor *[]){jit_array(x, JIT_F64, 2000)}, 1,
+                 (DLTensor *[]){jit_array(y, JIT_F64, 2000)}, 1, NULL) ||
+        y[1999] != 3999)
         return 1;
     jit_function *f = jit_compile(caller->context, "param x: f64[n]; sum(x)", NULL);
     if (!f) return 2;
-    if (jit_call(f, (const DLTensor *[]){jit_array(x, JIT_F64, WIDE)}, 1, (DLTensor *[]){jit_scalar_f64(&sum)}, 1, NULL)) return 3;
+    if (jit_call(f, (const DLTensor *[]){jit_array(x, JIT_F64, WIDE)}, 1, (DLTensor *[]){jit_scalar_f64(&sum)}, 1,
+                 NULL))
+        return 3;
     jit_function_free(f);
     return sum == (double)WIDE * (WIDE - 1) / 2 ? 0 : 4;
 }
@@ -523,7 +480,8 @@ static void test_fork_while_busy(void **state) {
     assert_non_null(x);
     for (int i = 0; i < WIDE; i++) x[i] = i;
     for (int compiling = 0; compiling < 2; compiling++) {
-        struct caller caller = {.context = jit_context_new(&(jit_options){.struct_size = sizeof(jit_options), .threads = 2})};
+        struct caller caller = {.context =
+                                    jit_context_new(&(jit_options){.struct_size = sizeof(jit_options), .threads = 2})};
         assert_non_null(caller.context);
         caller.function = jit_compile(caller.context, "x*2 + 1", NULL);
         assert_non_null(caller.function);
@@ -544,7 +502,9 @@ static void test_fork_while_busy(void **state) {
         }
         caller.stop = 1;
         pthread_join(thread, NULL);
-        if (status) fail_msg("while the parent %s, a child ended with status %#x", compiling ? "compiled" : "called", (unsigned)status);
+        if (status)
+            fail_msg("while the parent %s, a child ended with status %#x", compiling ? "compiled" : "called",
+                     (unsigned)status);
         assert_int_equal(caller.wrong, 0);
         jit_function_free(caller.function);
         jit_context_free(caller.context);
@@ -567,7 +527,8 @@ static void test_more_threads_than_cores(void **state) {
     for (size_t t = 0; t < sizeof threads / sizeof *threads; t++) {
         DLManagedTensor *made[4];
         jit_call_options options = {.struct_size = sizeof options, .threads = threads[t]};
-        jit_status status = jit_call_alloc(f, (const DLTensor *[]){jit_array(x, JIT_F64, MANY)}, 1, made, 4, &options, &error);
+        jit_status status =
+            jit_call_alloc(f, (const DLTensor *[]){jit_array(x, JIT_F64, MANY)}, 1, made, 4, &options, &error);
         if (status && threads[t] < 0) {
             check_error(status, &error, "threads");
             continue;
@@ -602,7 +563,10 @@ static void test_no_growth(void **state) {
             char source[80];
             snprintf(source, sizeof source, machine ? "sum(x)*%d" : "m = nanmean(x); sum((x - m)**2)*%d", i % 7);
             jit_function *f = compile(source);
-            if (machine) assert_int_equal(jit_call(f, (const DLTensor *[]){jit_array(x, JIT_F64, 3)}, 1, (DLTensor *[]){jit_scalar_f64(&y)}, 1, NULL), JIT_OK);
+            if (machine)
+                assert_int_equal(jit_call(f, (const DLTensor *[]){jit_array(x, JIT_F64, 3)}, 1,
+                                          (DLTensor *[]){jit_scalar_f64(&y)}, 1, NULL),
+                                 JIT_OK);
             jit_function_free(f);
             assert_null(jit_compile(context, "x = (1 + ", NULL));
             if (i == turns / 4) before[machine] = resident_pages();
@@ -611,334 +575,6 @@ static void test_no_growth(void **state) {
         if (SLOWNESS == 1 && grown * sysconf(_SC_PAGESIZE) > 8 << 20)
             fail_msg("%ld pages more after %d turns", grown, turns);
     }
-}
-
-/* --- limits ------------------------------------------------------------------------------------------------------------------------- */
-
-static void test_little_memory(void **state) {
-    (void)state;
-    static const size_t limits[] = {1, 100, 1000, 10000, 30000, 60000, 100000, 200000, 400000, 800000, 1600000};
-    static const char *const sources[] = {"param x: f64[n]; sum(x*x)", "param x: f64[n]; y = x + 1; return y - sum(y), outer(y, y), y[::-1]",
-                                          "param x: f64[n]; zeros(10**15)", "param x: f64[n]; ones(10**9, 10**9, 10**9)",
-                                          "param x: f64[n]; for i in 0:100 { x = concat(x, x) }\nx"};
-    double x[1000] = {0};
-    bool worked = false;
-    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++) {
-        jit_error error = {0};
-        jit_context *c = jit_context_create(&(jit_options){.struct_size = sizeof(jit_options), .max_memory = limits[i], .threads = 2}, &error);
-        if (!c) {
-            expect(JIT_MEMORY, error.code, &error, "context");
-            continue;
-        }
-        for (size_t k = 0; k < sizeof sources / sizeof *sources; k++) {
-            jit_function *f = jit_compile(c, sources[k], &error);
-            if (!f) {
-                check_error(error.code, &error, sources[k]);
-                continue;
-            }
-            DLManagedTensor *made[3] = {0};
-            int n = jit_output_count(f);
-            jit_status status = jit_call_alloc(f, (const DLTensor *[]){jit_array(x, JIT_F64, 1000)}, 1, made, n, NULL, &error);
-            if (status) check_error(status, &error, sources[k]);
-            else assert_true(k < 2), worked = true;
-            for (int o = 0; o < n; o++)
-                if (made[o]) made[o]->deleter(made[o]);
-            jit_function_free(f);
-        }
-        jit_context_free(c);
-    }
-    assert_true(worked);
-}
-
-static void test_cancelled_before(void **state) {
-    (void)state;
-    static const int set = 1;
-    static const char *const sources[] = {"x + 1", "while len(x) > 0 { x = x + 1 }\nx", "ufunc f(x) { while true { x = x + 1 }\n return x }\nf(x)", "x"};
-    double x[3] = {0};
-    for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
-        jit_error error = {0};
-        DLManagedTensor *made[1];
-        jit_function *f = compile(sources[i]);
-        jit_call_options options = {.struct_size = sizeof options, .cancel = &set};
-        expect(JIT_CANCELLED, jit_call_alloc(f, (const DLTensor *[]){jit_array(x, JIT_F64, 3)}, 1, made, 1, &options, &error), &error, sources[i]);
-        assert_null(made[0]);
-        jit_function_free(f);
-    }
-}
-
-static volatile int cancel_soon;
-
-static void *cancel_later(void *unused) {
-    (void)unused;
-    usleep(50000);
-    cancel_soon = 1;
-    return NULL;
-}
-
-/* Whatever does not end by itself ends when it is told to. */
-static void test_cancelled_in_time(void **state) {
-    (void)state;
-    static const char *const sources[] = {
-        "while len(x) > 0 { x = x + 1 }\nx",
-        "ufunc f(x) { while true { x = x + 1 }\n return x }\nf(x)",
-        "ufunc f(x) { while true { }\n return x }\nf(x)",
-        "ufunc f(x) { for i in 0:10**18 { x = x*1.5 + i }\n return x }\nf(x)",
-        "for i in 0:10**18 { x += 1 }\nx",
-        "ufunc f(x) { s = f64(0); for i in 0:10**9 { for j in 0:10**9 { s += sin(x + i*j) } }\n return s }\nsum(f(x))",
-        "x + sum(arange(10**7)[:, None] * arange(10**5)[None, :])",
-        "x + sum(random(1, 10**7, 10**7))",
-        "q[i] := sum[k in 0:10**15](sin(1.0*k + i)) for i in 0:3\nq",
-        "q[i] := sin(1.0*i) + x[0] for i in 0:3*10**5\nc = f64(0); while len(x) > 0 { c += sum(exp(q)) }\nx + c",
-    };
-    double x[3] = {0};
-    for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
-        jit_error error = {0};
-        DLManagedTensor *made[1];
-        jit_function *f = compile_available(sources[i]);
-        if (!f) continue;
-        jit_call_options options = {.struct_size = sizeof options, .cancel = &cancel_soon};
-        pthread_t thread;
-        cancel_soon = 0;
-        assert_int_equal(pthread_create(&thread, NULL, cancel_later, NULL), 0);
-        double start = now();
-        expect(JIT_CANCELLED, jit_call_alloc(f, (const DLTensor *[]){jit_array(x, JIT_F64, 3)}, 1, made, 1, &options, &error), &error, sources[i]);
-        if (now() - start > 3 * SLOWNESS) fail_msg("%s\nwas cancelled only after %.1f s", sources[i], now() - start);
-        pthread_join(thread, NULL);
-        jit_function_free(f);
-    }
-
-    /* A first call that compiles thousands of kernels. */
-    char *text = text_of("y = f64(0)\n", "y += sum(x * %d)\n", 10000, "y", 1);
-    jit_error error = {0};
-    DLManagedTensor *made[1];
-    jit_function *f = compile(text);
-    jit_call_options options = {.struct_size = sizeof options, .cancel = &cancel_soon};
-    pthread_t thread;
-    cancel_soon = 0;
-    assert_int_equal(pthread_create(&thread, NULL, cancel_later, NULL), 0);
-    double start = now();
-    expect(JIT_CANCELLED, jit_call_alloc(f, (const DLTensor *[]){jit_array(x, JIT_F64, 3)}, 1, made, 1, &options, &error), &error, "kernels");
-    if (now() - start > 3 * SLOWNESS) fail_msg("compiling was cancelled only after %.1f s", now() - start);
-    pthread_join(thread, NULL);
-    jit_function_free(f);
-    free(text);
-}
-
-static void test_wide_broadcasts(void **state) {
-    (void)state;
-    /* 2**56 elements of a broadcast scalar as an input, and results that are impossible or small. */
-    int64_t shape[8] = {128, 128, 128, 128, 128, 128, 128, 128}, zero[8] = {0}, huge[8];
-    double one = 1, y;
-    for (int d = 0; d < 8; d++) huge[d] = 1LL << 40;
-    DLTensor t = {.data = &one, .device = {kDLCPU, 0}, .ndim = 8, .dtype = jit_dl_type(JIT_F64), .shape = shape, .strides = zero};
-    static const char *const sources[] = {"x + 1", "x[..., None]", "x[0, 0, 0, 0, 0, 0, 0, 0]", "x[:1, :1, :1, :1, :1, :1, :1, :1] * 2", "x[:, 0, 0, 0, 0, 0, 0, 0] + 1"};
-    for (size_t i = 0; i < sizeof sources / sizeof *sources; i++) {
-        jit_error error = {0};
-        jit_function *f = jit_compile(context, sources[i], &error);
-        assert_non_null(f);
-        for (int k = 0; k < 2; k++) {
-            DLManagedTensor *made[1];
-            t.shape = k ? huge : shape;
-            jit_status status = jit_call_alloc(f, (const DLTensor *[]){&t}, 1, made, 1, NULL, &error);
-            if (status) check_error(status, &error, sources[i]);
-            else made[0]->deleter(made[0]);
-            if (i >= 2 && k == 0) assert_int_equal(status, JIT_OK);
-        }
-        jit_function_free(f);
-    }
-    /* Rank 8 with 2 in each, against vectors: 256 sums. */
-    int64_t two[8] = {2, 2, 2, 2, 2, 2, 2, 2};
-    double v[2] = {1, 2};
-    t.shape = two;
-    jit_function *f = compile("sum(x*y)");
-    assert_int_equal(jit_call(f, (const DLTensor *[]){&t, jit_array(v, JIT_F64, 2)}, 2, (DLTensor *[]){jit_scalar_f64(&y)}, 1, NULL), JIT_OK);
-    assert_true(y == 384);
-    jit_function_free(f);
-}
-
-/* --- arithmetic that traps elsewhere ------------------------------------------------------------------------------------------------ */
-
-static void test_division(void **state) {
-    (void)state;
-    int64_t a[] = {INT64_MIN, INT64_MIN, INT64_MIN, 7, -7, 0, INT64_MAX, 7, -7}, b[] = {-1, 0, 1, 0, 0, 0, -1, -2, 2};
-    int64_t q[] = {INT64_MIN, 0, INT64_MIN, 0, 0, 0, -INT64_MAX, -4, -4}, r[] = {0, 0, 0, 0, 0, 0, 0, -1, 1};
-    enum { N = sizeof a / sizeof *a };
-    jit_function *f = compile("param a: i64[n]; param b: i64[n]; return a // b, a % b");
-    jit_function *g = compile("param a: i64; param b: i64; return a // b, a % b");
-    jit_function *h = compile("param a: i32[n]; param b: i32[n]; return a // b, a % b");
-    int64_t got[2][N];
-    assert_int_equal(jit_call(f, (const DLTensor *[]){jit_array(a, JIT_I64, N), jit_array(b, JIT_I64, N)}, 2,
-                              (DLTensor *[]){jit_array(got[0], JIT_I64, N), jit_array(got[1], JIT_I64, N)}, 2, NULL), JIT_OK);
-    for (int i = 0; i < N; i++) {
-        int64_t one[2];
-        assert_true(got[0][i] == q[i] && got[1][i] == r[i]);
-        assert_int_equal(jit_call(g, (const DLTensor *[]){jit_scalar_i64(&a[i]), jit_scalar_i64(&b[i])}, 2,
-                                  (DLTensor *[]){jit_scalar_i64(&one[0]), jit_scalar_i64(&one[1])}, 2, NULL), JIT_OK);
-        assert_true(one[0] == q[i] && one[1] == r[i]);
-    }
-    int32_t c[19], d[19], out[2][19];
-    for (int i = 0; i < 19; i++) c[i] = i % 2 ? INT32_MIN : i, d[i] = i % 4 < 2 ? -1 : 0;
-    assert_int_equal(jit_call(h, (const DLTensor *[]){jit_array(c, JIT_I32, 19), jit_array(d, JIT_I32, 19)}, 2,
-                              (DLTensor *[]){jit_array(out[0], JIT_I32, 19), jit_array(out[1], JIT_I32, 19)}, 2, NULL), JIT_OK);
-    for (int i = 0; i < 19; i++) {
-        int32_t want = d[i] == 0 ? 0 : c[i] == INT32_MIN ? INT32_MIN : -c[i];
-        assert_true(out[0][i] == want && out[1][i] == 0);
-    }
-    jit_function_free(f), jit_function_free(g), jit_function_free(h);
-    /* Constants, which the compiler may fold. */
-    static const struct {
-        const char *source;
-        int64_t want;
-    } folded[] = {
-        {"i64(-9223372036854775807 - 1) // -1", INT64_MIN}, {"i64(5) // 0", 0}, {"i64(5) % 0", 0}, {"i64(nan)", 0}, {"i64(inf)", INT64_MAX},
-        {"i64(-inf)", INT64_MIN}, {"i64(1e300)", INT64_MAX}, {"i64(u8(nan)) + i64(i8(-1e9))", -128}, {"i64(1) << 64", 1}, {"i64(1) << -1", INT64_MIN},
-        {"i64(-9223372036854775807 - 1) * -1", INT64_MIN}, {"-i64(-9223372036854775807 - 1)", INT64_MIN}, {"abs(i64(-9223372036854775807 - 1))", INT64_MIN},
-        {"i64(3) ** 100", (int64_t)0x1e51d64bb4b6cdd1 /* replaced below */}, {"i64(9223372036854775807) + 1", INT64_MIN},
-    };
-    for (size_t i = 0; i < sizeof folded / sizeof *folded; i++) {
-        int64_t got_it = 12345, want = folded[i].want;
-        if (strstr(folded[i].source, "**")) {
-            uint64_t power = 1;
-            for (int k = 0; k < 100; k++) power *= 3;
-            want = (int64_t)power;
-        }
-        jit_error error = {0};
-        jit_function *k = compile(folded[i].source);
-        if (jit_call(k, NULL, 0, (DLTensor *[]){jit_scalar_i64(&got_it)}, 1, &error)) fail_msg("%s: %s", folded[i].source, error.message);
-        if (got_it != want) fail_msg("%s is %lld, expected %lld", folded[i].source, (long long)got_it, (long long)want);
-        jit_function_free(k);
-    }
-    /* Floats to integers, in every lane. */
-    double odd[] = {NAN, -NAN, INFINITY, -INFINITY, 1e300, -1e300, 1e19, -1e19, 255.9, 256, -0.9, 127.5, 0};
-    enum { M = sizeof odd / sizeof *odd };
-    uint8_t narrow[M];
-    int64_t wide[M];
-    jit_function *k = compile("param x: f64[n]; return u8(x), i64(x)");
-    assert_int_equal(jit_call(k, (const DLTensor *[]){jit_array(odd, JIT_F64, M)}, 1, (DLTensor *[]){jit_array(narrow, JIT_U8, M), jit_array(wide, JIT_I64, M)}, 2, NULL), JIT_OK);
-    static const uint8_t narrow_want[M] = {0, 0, 255, 0, 255, 0, 255, 0, 255, 255, 0, 127, 0};
-    for (int i = 0; i < M; i++) assert_int_equal(narrow[i], narrow_want[i]);
-    assert_true(wide[0] == 0 && wide[2] == INT64_MAX && wide[3] == INT64_MIN && wide[6] == INT64_MAX && wide[8] == 255);
-    jit_function_free(k);
-}
-
-/* --- texts ------------------------------------------------------------------------------------------------------------------------------ */
-
-/* Compiles and calls on an x of 4 elements where there is one: right or refused, soon. */
-static void try_text(const char *what, char *text, bool must_work) {
-    jit_error error = {0};
-    double start = now(), x[4] = {1, 2, 3, 4};
-    jit_function *f = jit_compile(context, text, &error);
-    if (!f) {
-        check_error(error.code, &error, what);
-        if (must_work) fail_msg("%s: %.500s", what, error.message);
-    } else {
-        int n_in = jit_input_count(f), n_out = jit_output_count(f);
-        const DLTensor **in = calloc((size_t)n_in + 1, sizeof *in), *t = jit_array(x, JIT_F64, 4);
-        DLManagedTensor **made = calloc((size_t)n_out + 1, sizeof *made);
-        assert_true(in && made);
-        for (int i = 0; i < n_in; i++) in[i] = jit_input_optional(f, i) ? NULL : t;
-        jit_status status = jit_call_alloc(f, in, n_in, made, n_out, NULL, &error);
-        if (status) check_error(status, &error, what);
-        if (status && must_work) fail_msg("%s: %.500s", what, error.message);
-        for (int i = 0; i < n_out; i++) {
-            if (made[i]) assert_int_equal(jit_output_shape(f, in, n_in, i, NULL, NULL, NULL, NULL), JIT_OK);
-            if (made[i]) made[i]->deleter(made[i]);
-        }
-        free(in), free(made);
-        jit_function_free(f);
-    }
-    double seconds = now() - start;
-    if (getenv("HOSTILE_TIMES")) print_message("%-30s %6.2f s %s %.80s\n", what, seconds, jit_status_name(error.code), error.message);
-    if (seconds > SOON * SLOWNESS) fail_msg("%s took %.1f s", what, seconds);
-    free(text);
-}
-
-static void test_deep_texts(void **state) {
-    (void)state;
-    for (int deep = 0; deep < 2; deep++) { /* within the limit of nesting, and far beyond it */
-        int n = deep ? 20000 : 200;
-        try_text("parentheses", text_of("x + ", "(", n, "1)", 0), false);
-        char *text = text_of("", "(", n, "", 0), *whole = text_of(text, "x", 1, ")", n);
-        free(text);
-        try_text("closed parentheses", whole, !deep);
-        text = text_of("", "abs(", n, "", 0), whole = text_of(text, "x", 1, ")", n);
-        free(text);
-        try_text("calls", whole, !deep);
-        text = text_of("", "[", n, "", 0), whole = text_of(text, "1", 1, "]", n);
-        free(text);
-        try_text("array literals", whole, false);
-        text = text_of("", "(x if len(x) > %d else ", n, "", 0), whole = text_of(text, "x", 1, ")", n);
-        free(text);
-        try_text("conditionals", whole, false);
-        text = text_of("y = x\n", "if len(x) > %d {\n", n, "", 0), whole = text_of(text, "y = x + 1", 1, "}\n", n);
-        free(text);
-        text = text_of(whole, "y", 1, "", 0);
-        free(whole);
-        try_text("if towers", text, false);
-        text = text_of("y = x\n", "for i%d in 0:1 {\n", n, "", 0), whole = text_of(text, "y = y + 1", 1, "}\n", n);
-        free(text);
-        text = text_of(whole, "y", 1, "", 0);
-        free(whole);
-        try_text("loops", text, false);
-        try_text("minuses", text_of("", "-", n, "x", 1), false);
-        try_text("nots", text_of("", "not ", n, "(x > 1)", 1), false);
-        try_text("powers", text_of("", "x**", n, "x", 1), false);
-        try_text("sums", text_of("x", " + x", n, "", 0), !deep);
-        try_text("elifs", text_of("y = x\nif false { y = x }", "\nelif len(x) == %d { y = x + 1 }", n, "\ny", 1), false);
-        try_text("wheres", text_of("", "where(x > %d, x, ", n, ")", 0), false);
-        try_text("subscripts", text_of("x", "[::-1]", n, "", 0), false);
-        try_text("functions", text_of("fn f0(a) = a\n", "fn g%d(a) = a + 1\n", n, "g5(x)", 1), true);
-        try_text("a chain of functions", text_of("fn f0(a) = a\nfn f1(a) = f0(a)\n", "", 0, "f1(x)", 1), true);
-    }
-    /* Functions that call functions, each twice: 2**n calls. */
-    char *text = malloc(20000), *p = text;
-    assert_non_null(text);
-    p += sprintf(p, "fn f0(a) = a + 1\n");
-    for (int i = 1; i < 60; i++) p += sprintf(p, "fn f%d(a) = f%d(a) + f%d(a)*2\n", i, i - 1, i - 1);
-    sprintf(p, "f59(x)");
-    try_text("doubling functions", text, false);
-    text = malloc(20000), p = text;
-    assert_non_null(text);
-    p += sprintf(p, "ufunc f0(a) = a + 1\n");
-    for (int i = 1; i < 60; i++) p += sprintf(p, "ufunc f%d(a) = f%d(a) + f%d(a - 1)\n", i, i - 1, i - 1);
-    sprintf(p, "f59(x)");
-    try_text("doubling ufuncs", text, false);
-    try_text("doubling sizes", text_of("y = x\n", "y = concat(y, y)[:4]\n", 40, "y", 1), false);
-    try_text("Fibonacci sizes", text_of("a = x; b = x\n", "a, b = b, concat(a[:len(a)], b)\n", 18, "b", 1), false);
-    try_text("chained sizes", text_of("y = x\n", "y = concat(y, y[1:])[:-1]\n", 10, "y", 1), false);
-}
-
-static void test_long_texts(void **state) {
-    (void)state;
-    int scale = SLOWNESS > 1 ? 10 : 1;
-    try_text("100k comments", text_of("", "# text\n", 100000, "x", 1), true);
-    try_text("20k statements", text_of("y = x\n", "y = y + 1\n", 20000 / scale, "y", 1), true);
-    try_text("100k constants", text_of("", "a%d = %d\n", 100000 / scale, "x", 1), false);
-    try_text("5000 dependent", text_of("a0 = x\n", "a%d = a%p * 1.5 + x\n", 5000 / scale, "a1", 1), false);
-    try_text("100k stores", text_of("y = x\n", "y[0] = 1.5\n", 100000 / scale, "y", 1), false);
-    try_text("2000 stores", text_of("y = x\n", "y[%d % 4] = y[1] + 1.5\n", 2000 / scale, "y", 1), false);
-    try_text("100k elements", text_of("[", "%d.5, ", 100000 / scale, "1]", 1), true);
-    try_text("100k wrong elements", text_of("[", "[%d], ", 100000 / scale, "1]", 1), false);
-    try_text("1000 computed elements", text_of("[", "x[%d % 4], ", 1000 / scale, "1]", 1), false);
-    try_text("5000 params", text_of("", "param p%d = %d\n", 5000, "p1 + p2", 1), false);
-    try_text("900 params", text_of("", "param p%d = %d\n", 900, "p1 + p2", 1), true);
-    try_text("5000 untyped inputs", text_of("x", " + p%d", 5000 / scale, "", 0), false);
-    try_text("5000 parameters", text_of("fn f(a", ", p%d", 5000, ") = a\nf(x)", 1), false);
-    try_text("2000 arguments", text_of("max(x", ", %d", 2000 / scale, ")", 1), false);
-    try_text("1000 outputs", text_of("return x", ", x*%d", 999 / scale, "", 0), false);
-    try_text("1000 same outputs", text_of("return x", ", x", 999, "", 0), false);
-    try_text("1000 dimensions", text_of("zeros(1", ", 1", 1000, ")", 1), false);
-    try_text("1000 Nones", text_of("x[None", ", None", 1000, "]", 1), false);
-    try_text("a name of 1 MB", text_of("", "a", 1 << 20, " + 1", 1), true);
-    try_text("two names of 1 MB", text_of("x = b; ", "a", 1 << 20, "(b)", 1), false);
-    try_text("a string of 1 MB", text_of("assert true, \"", "a", 1 << 20, "\"\nx", 1), true);
-    try_text("a number of 1 MB", text_of("x + 0.", "1", 1 << 20, "", 0), true);
-    try_text("errors in 20k lines", text_of("", "unknown%d(y)\n", 20000 / scale, "", 0), false);
-    try_text("2000 prints", text_of("", "print(x)\n", 2000, "x", 1), false);
-    try_text("100 reductions", text_of("y = 0.0\n", "y += sum(x * %d)\n", 100, "y", 1), false);
-    try_text("50 loops", text_of("y = 0\n", "for i in 0:1 { y += 1 }\n", 50, "y", 1), false);
-    try_text("wide ufunc", text_of("ufunc f(x) {\n y = x\n", " y = y*x + %d\n", 5000 / scale, "return y }\nf(x)", 1), false);
-    try_text("nothing", text_of("", "", 0, "", 0), false);
 }
 
 int main(int argc, char **argv) {
@@ -954,13 +590,6 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_fork_while_busy),
         cmocka_unit_test(test_more_threads_than_cores),
         cmocka_unit_test(test_no_growth),
-        cmocka_unit_test(test_little_memory),
-        cmocka_unit_test(test_cancelled_before),
-        cmocka_unit_test(test_cancelled_in_time),
-        cmocka_unit_test(test_wide_broadcasts),
-        cmocka_unit_test(test_division),
-        cmocka_unit_test(test_deep_texts),
-        cmocka_unit_test(test_long_texts),
     };
     if (argc > 1) cmocka_set_test_filter(argv[1]);
     return cmocka_run_group_tests(tests, setup, teardown);
