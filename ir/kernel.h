@@ -89,7 +89,8 @@ struct kernel_call {
 /* Entry points of a compiled kernel. [begin, end) are flattened row-major positions over the parallel dimensions.
  * MAP and COLUMNS: `range`. LANES: blocks_of writes the states of blocks [begin, end) of one row (parallel position)
  * to partials (block b at partials + (b - begin) * state_bytes); finish combines n_blocks of them (in place), runs the
- * epilogue for that row and stores. Both reentrant; any split of the ranges gives the same bits. */
+ * epilogue for that row and stores. Both reentrant; any split of the ranges gives the same bits.
+ * A MAP whose body has no loop does not poll the watch: whoever calls it with long ranges polls between pieces. */
 typedef void kernel_range_fn(const struct kernel_call *call, int64_t begin, int64_t end);
 typedef void kernel_blocks_fn(const struct kernel_call *call, int64_t row, int64_t begin, int64_t end, void *partials);
 typedef void kernel_finish_fn(const struct kernel_call *call, int64_t row, int64_t n_blocks, void *partials);

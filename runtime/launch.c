@@ -10,6 +10,7 @@ enum {
     FLAG_NONTEMPORAL = 1,
     FLAG_SINGLE_ROW = 2,
     STACK_PARTIALS = 16384,     /* bytes of block states kept on the stack */
+    PIECE = 1 << 20,            /* positions between two looks at the cancel flag */
     PROGRESS_SLICES = 100,
     PROGRESS_NANOSECONDS = 200000000, /* estimated work from which the host hears of progress */
     PARALLEL_NANOSECONDS = 25000, /* work below this is done by the caller alone: a region costs 1 us warm, 20 us cold */
@@ -241,11 +242,6 @@ out:
 
 /* --- running ----------------------------------------------------------------------------------------------------------------- */
 
-static void work_range(void *argument, int64_t begin, int64_t end) {
-    struct launch *launch = argument;
-    launch->code->range(&launch->call, begin, end);
-}
-
 static void work_blocks(void *argument, int64_t begin, int64_t end) {
     struct launch *launch = argument;
     launch->code->blocks(&launch->call, launch->row, begin, end, launch->partials + begin * (int64_t)launch->code->state_bytes);
@@ -258,6 +254,20 @@ static bool halted(struct launch *launch, int64_t position) {
     return __atomic_load_n(launch->run->cancel, __ATOMIC_RELAXED) || __atomic_load_n(&launch->host_cancelled, __ATOMIC_RELAXED) ||
            __atomic_load_n(&launch->no_memory, __ATOMIC_RELAXED) ||
            __atomic_load_n(&launch->watch.error_position, __ATOMIC_RELAXED) <= position;
+}
+
+/* Kernels without loops don't poll: pieces of a millisecond or so do. */
+static void work_range(void *argument, int64_t begin, int64_t end) {
+    struct launch *launch = argument;
+    while (begin < end && !halted(launch, begin)) {
+        if (__atomic_load_n(launch->run->cancel, __ATOMIC_RELAXED)) {
+            __atomic_store_n(&launch->watch.stop, 1, __ATOMIC_RELAXED);
+            return;
+        }
+        int64_t stop = end - begin > PIECE ? begin + PIECE : end;
+        launch->code->range(&launch->call, begin, stop);
+        begin = stop;
+    }
 }
 
 static void row_with(struct launch *launch, int64_t row, char *partials) {

@@ -6,8 +6,10 @@
 
 #include <string.h>
 
-enum { COLUMNS_GROUP = 8, COLUMNS_GROUP_OPERATIONS = 12, COLUMNS_GROUP_REDUCTIONS = 2 };
 enum { COLUMNS_RUN = 64, COLUMNS_TILE_BYTES = 16384, COLUMNS_TILE = 1024, COLUMNS_TILE_VAR = 128, COLUMNS_TWICE = 48 };
+
+/* Rows that go by together: 8 if the body is tiny, 4 if it is small. */
+enum { COLUMNS_GROUP = 8, COLUMNS_TINY = 6, COLUMNS_SMALL = 12, COLUMNS_FEW = 2, COLUMNS_LINE = 64 };
 
 struct columns_reduction {
     const struct kernel_reduction *reduction;
@@ -31,8 +33,8 @@ struct columns_work {
     LLVMValueRef r;       /* current reduced position */
     LLVMValueRef in_run;  /* its number in the run */
     LLVMValueRef columns; /* of the tile */
-    bool grouped;         /* the body is so small that rows go by four at a time */
-    LLVMValueRef from;    /* `grouped`: the column of the tile that a single row begins at */
+    int group;            /* so many rows go by together; 1: each on its own */
+    LLVMValueRef from;    /* `group` > 1: the column of the tile that a single row begins at */
 };
 
 static LLVMValueRef columns_at(struct emit *e, enum dtype type, LLVMValueRef base, LLVMValueRef element) {
@@ -129,23 +131,25 @@ static void columns_row(struct emit *e, struct columns_work *work) {
     emit_row_addresses(e);
     emit_region_begin(e, work->facts, &work->values, false);
     emit_region_begin(e, work->facts, &work->tail_values, false);
-    bool whole = work->facts->operations <= COLUMNS_TWICE && !work->facts->loops;
+    /* Groups of rows have unmasked vectors already. */
+    bool whole = work->group == 1 && work->facts->operations <= COLUMNS_TWICE && !work->facts->loops;
     emit_chunks(e, columns, NULL, whole, emit_tail_width(e, work->facts), columns_chunk, work);
     if (last >= 0) e->index[last] = index;
     e->par_position = par_position;
 }
 
-/* --- four rows at once
+/* --- several rows at once
  * ------------------------------------------------------------------------------------------------------------ */
 
-static bool columns_is_grouped(struct emit *e, const struct emit_facts *facts) {
+static int columns_choose_group(struct emit *e, const struct emit_facts *facts) {
     const struct ir_kernel *kernel = e->kernel;
     for (int i = 0; i < kernel->n_reductions; i++)
-        if (kernel->reductions[i].op == REDUCE_VAR) return false;
+        if (kernel->reductions[i].op == REDUCE_VAR) return 1;
     for (int i = 0; i < kernel->body.n_values; i++)
-        if (kernel->body.values[i]->regions[0] || kernel->body.values[i]->op == OP_load) return false;
-    return kernel->n_par > 0 && facts->operations <= COLUMNS_GROUP_OPERATIONS && !facts->calls &&
-           kernel->n_reductions <= COLUMNS_GROUP_REDUCTIONS;
+        if (kernel->body.values[i]->regions[0] || kernel->body.values[i]->op == OP_load) return 1;
+    if (kernel->n_par == 0 || facts->calls || kernel->n_reductions > COLUMNS_FEW || facts->operations > COLUMNS_SMALL)
+        return 1;
+    return facts->operations <= COLUMNS_TINY && kernel->n_reductions == 1 ? COLUMNS_GROUP : COLUMNS_GROUP / 2;
 }
 
 /* What differs between the rows of a group. */
@@ -167,6 +171,25 @@ static void columns_place_row(struct emit *e, const struct columns_work *work, L
     emit_region_begin(e, work->facts, &place->values, false);
 }
 
+/* Asks for the next group's elements of the same columns, into the second-level cache: the machine's own prefetchers lose
+ * the thread at the end of every row and page. Beyond the end of an array it does nothing. */
+static void columns_prefetch(struct emit *e, const struct columns_work *work, LLVMValueRef at) {
+    const int outer = e->kernel->n_par + e->kernel->n_red - 1;
+    for (int k = 0; k < e->kernel->n_operands; k++) {
+        const struct kernel_operand *operand = &e->kernel->operands[k];
+        if (operand->kind != OPERAND_READ || e->variant->access[k] != ACCESS_UNIT) continue;
+        if (!(operand->uses >> outer & 1)) continue;
+        const int64_t vector = (int64_t)e->width * dtype_size(operand->type);
+        LLVMValueRef rows = LLVMBuildMul(e->builder, emit_stride(e, k, outer), emit_i64(e, work->group), "");
+        LLVMValueRef first = emit_offset_bytes(e, columns_at(e, operand->type, e->operands[k].row, at), rows);
+        for (int64_t line = 0; line < vector; line += COLUMNS_LINE) {
+            LLVMValueRef place = emit_offset_bytes(e, first, emit_i64(e, line));
+            LLVMValueRef args[] = {place, emit_int(e->i32, 0), emit_int(e->i32, 2), emit_int(e->i32, 1)};
+            llvm_compat_intrinsic(e->builder, "llvm.prefetch", &e->ptr, 1, args, 4);
+        }
+    }
+}
+
 /* One row's part of the columns `at` and following: into `states`, as in emit_lanes.c. */
 static void columns_group_step(struct emit *e, struct columns_work *work, struct columns_place *place, LLVMValueRef at,
                                LLVMValueRef *states) {
@@ -176,6 +199,7 @@ static void columns_group_step(struct emit *e, struct columns_work *work, struct
     e->offset = at;
     e->position = LLVMBuildAdd(e->builder, place->position, LLVMBuildMul(e->builder, at, e->step, ""), "");
     for (int k = 0; k < e->kernel->n_operands; k++) e->operands[k].row = place->addresses[k];
+    if (e->width > 1) columns_prefetch(e, work, at);
     emit_region_begin(e, work->facts, &place->values, true);
     emit_region(e, &e->kernel->body);
     for (int i = 0; i < work->n; i++) {
@@ -190,9 +214,9 @@ static void columns_group_step(struct emit *e, struct columns_work *work, struct
 static void columns_group(struct emit *e, struct columns_work *work, LLVMValueRef r, LLVMValueRef whole) {
     const int last = e->kernel->n_par - 1;
     struct columns_place places[COLUMNS_GROUP] = {{0}};
-    LLVMValueRef index = e->index[last], states[COLUMNS_GROUP_REDUCTIONS * REDUCE_PARTS];
+    LLVMValueRef index = e->index[last], states[COLUMNS_FEW * REDUCE_PARTS];
     LLVMValueRef first_position = LLVMBuildMul(e->builder, e->par_position, work->n_reduced, "");
-    for (int q = 0; q < COLUMNS_GROUP; q++)
+    for (int q = 0; q < work->group; q++)
         columns_place_row(e, work, first_position, LLVMBuildAdd(e->builder, r, emit_i64(e, q), ""), &places[q]);
     e->hoist = emit_here(e);
     LLVMBasicBlockRef go = emit_block(e, "group");
@@ -202,7 +226,7 @@ static void columns_group(struct emit *e, struct columns_work *work, LLVMValueRe
         for (int p = 0; p < work->reductions[i].n_parts; p++)
             states[i * REDUCE_PARTS + p] =
                 columns_load(e, work->reductions[i].types[p], work->reductions[i].lanes[p], each.i);
-    for (int q = 0; q < COLUMNS_GROUP; q++) columns_group_step(e, work, &places[q], each.i, states);
+    for (int q = 0; q < work->group; q++) columns_group_step(e, work, &places[q], each.i, states);
     for (int i = 0; i < work->n; i++)
         for (int p = 0; p < work->reductions[i].n_parts; p++)
             columns_store(e, work->reductions[i].types[p], states[i * REDUCE_PARTS + p], work->reductions[i].lanes[p],
@@ -219,23 +243,23 @@ static void columns_group(struct emit *e, struct columns_work *work, LLVMValueRe
 /* A run's rows, all columns of the tile. */
 static void columns_rows(struct emit *e, struct columns_work *work, LLVMValueRef begin, LLVMValueRef end) {
     LLVMValueRef whole = NULL, groups_end = NULL, single = begin;
-    if (work->grouped) {
+    if (work->group > 1) {
         whole = LLVMBuildAnd(e->builder, work->columns, emit_i64(e, -(int64_t)e->width), "");
         groups_end = LLVMBuildSub(e->builder, end, begin, "");
-        groups_end = LLVMBuildAnd(e->builder, groups_end, emit_i64(e, -COLUMNS_GROUP), "");
+        groups_end = LLVMBuildAnd(e->builder, groups_end, emit_i64(e, -(int64_t)work->group), "");
         groups_end = LLVMBuildAdd(e->builder, begin, groups_end, "");
         LLVMValueRef none = LLVMBuildICmp(e->builder, LLVMIntEQ, whole, emit_i64(e, 0), "");
         groups_end = emit_select(e, none, begin, groups_end);
         struct emit_loop group = emit_loop_begin(e, begin, groups_end);
         columns_group(e, work, group.i, whole);
-        emit_loop_end(e, &group, COLUMNS_GROUP);
+        emit_loop_end(e, &group, work->group);
         LLVMValueRef all = LLVMBuildICmp(e->builder, LLVMIntEQ, whole, work->columns, "");
         single = emit_select(e, all, groups_end, begin);
     }
     struct emit_loop row = emit_loop_begin(e, single, end);
     work->r = row.i;
     work->in_run = LLVMBuildSub(e->builder, row.i, begin, "");
-    if (work->grouped) {
+    if (work->group > 1) {
         LLVMValueRef some = LLVMBuildICmp(e->builder, LLVMIntSLT, row.i, groups_end, "");
         work->from = emit_select(e, some, whole, emit_i64(e, 0));
     }
@@ -446,7 +470,7 @@ void emit_columns_kernel(struct emit *e, const char *name, struct emit_summary *
     if (work.epilogue_facts->widest > widest.widest) widest.widest = work.epilogue_facts->widest;
     e->width = emit_choose_width(e, &widest);
     work.width = e->width;
-    work.grouped = columns_is_grouped(e, work.facts);
+    work.group = columns_choose_group(e, work.facts);
     emit_function_begin(e, name, 2, false);
     work.n_reduced = emit_product_of_extents(e, e->kernel->n_par, e->kernel->n_red);
     columns_prepare(e, &work);

@@ -154,7 +154,7 @@ static void emit_chunks_masked(struct emit *e, const struct chunk_place *place, 
         next = second;
         e->position = LLVMBuildAdd(e->builder, place->position, LLVMBuildMul(e->builder, next, e->step, ""), "");
     }
-    if (e->mode == EMIT_MAP) emit_poll(e, e->position, false);
+    if (e->mode == EMIT_MAP && e->facts->loops) emit_poll(e, e->position, false); /* else the caller's pieces are short */
     emit_phi_add(i, next, emit_here(e));
     emit_go(e, head);
     emit_at(e, e->hoist);
@@ -183,7 +183,8 @@ static void emit_chunks_whole(struct emit *e, const struct chunk_place *place, L
     emit_phi_add(i, start, dispatch);
     emit_chunk_at(e, place, i, NULL);
     chunk(e, host);
-    if (e->mode == EMIT_MAP) emit_poll(e, e->position, false); /* a reduction's rows are short, it polls between runs */
+    /* Bodies without loops are done soon: who calls the kernel polls between pieces. A reduction polls between runs. */
+    if (e->mode == EMIT_MAP && e->facts->loops) emit_poll(e, e->position, false);
     LLVMValueRef next = emit_next(e, i, width);
     LLVMValueRef more = LLVMBuildICmp(e->builder, LLVMIntSGE, LLVMBuildSub(e->builder, n, next, ""), width, "");
     emit_phi_add(i, next, emit_here(e));

@@ -243,6 +243,7 @@ static void test_columns(void **state) {
             for (int isa = 0; isa < MAKER_ISAS; isa++) {
                 if (!maker.engines[isa] || (isa > 0 && t > 1)) continue;
                 columns_once(maker.engines[isa], maker_isas[isa], (enum reduce_op)op, types[t], 450, 27, 3);
+                columns_once(maker.engines[isa], maker_isas[isa], (enum reduce_op)op, types[t], 77, 161, 1);
             }
             columns_once(maker.engines[3], "scalar", (enum reduce_op)op, types[t], 64, 3, 1);
         }
@@ -251,6 +252,43 @@ static void test_columns(void **state) {
     fill(TY_F64, MOST, false);
     columns_once(maker.engines[3], "empty", REDUCE_SUM, TY_F64, 0, 20, 1);
     columns_once(maker.engines[0] ? maker.engines[0] : maker.engines[3], "wide", REDUCE_SUM, TY_F64, 7, 1500, 2);
+}
+
+/* Rows that go by together, with values of their own for each: two reductions over two reduced dimensions of a term with
+ * a factor and an index that only the row knows. */
+static void test_columns_groups(void **state) {
+    (void)state;
+    enum { COLUMNS = 83, OUTER = 9, INNER = 13 };
+    fill(TY_F32, MOST, false);
+    for (int isa = 0; isa < MAKER_ISAS; isa++) {
+        if (!maker.engines[isa]) continue;
+        struct making m;
+        int64_t extents[] = {COLUMNS, OUTER, INNER}, strides[] = {4, 4 * COLUMNS * (INNER + 1), 4 * COLUMNS},
+                by_row[] = {0, 4 * INNER, 4};
+        float sum[COLUMNS];
+        int64_t best[COLUMNS];
+        making_begin(&m, &maker, KERNEL_COLUMNS, 1, 2, extents);
+        struct ir_value *x = making_read(&m, TY_F32, data, strides), *w = making_read(&m, TY_F32, data, by_row);
+        struct ir_value *j = body_leaf(&maker.arena, m.body, OP_index, TY_I64, 2);
+        struct ir_value *jf = making_op(&m, m.body, OP_convert, TY_F32, j, NULL, NULL);
+        m.kernel.uses_index = true;
+        struct ir_value *term =
+            making_op(&m, m.body, OP_add, TY_F32, making_op(&m, m.body, OP_mul, TY_F32, x, w, NULL), jf, NULL);
+        making_store(&m, making_reduce(&m, REDUCE_SUM, term, NULL), sum);
+        making_store(&m, making_reduce(&m, REDUCE_ARGMAX, term, NULL), best);
+        making_run(&m, maker.engines[isa], 1);
+        for (int c = 0; c < COLUMNS; c++) {
+            for (int r = 0; r < OUTER * INNER; r++) {
+                float product = values[(r / INNER * (INNER + 1) + r % INNER) * COLUMNS + c].f32 * values[r].f32;
+                column[r].f32 = product + (float)(r % INNER);
+            }
+            int64_t n = OUTER * INNER;
+            union scalar want = eval_reduce(&maker.arena, REDUCE_SUM, TY_F32, n, column, NULL, true);
+            check(maker_isas[isa], REDUCE_SUM, TY_F32, n, (union scalar){.f32 = sum[c]}, want, TY_F32);
+            want = eval_reduce(&maker.arena, REDUCE_ARGMAX, TY_F32, n, column, NULL, true);
+            check(maker_isas[isa], REDUCE_ARGMAX, TY_F32, n, (union scalar){.i = best[c]}, want, TY_I64);
+        }
+    }
 }
 
 static int setup(void **state) {
@@ -270,6 +308,7 @@ int main(void) {
         cmocka_unit_test(test_lanes),     cmocka_unit_test(test_lanes_strided_and_empty),
         cmocka_unit_test(test_arg_edges), cmocka_unit_test(test_rows),
         cmocka_unit_test(test_across),    cmocka_unit_test(test_columns),
+        cmocka_unit_test(test_columns_groups),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

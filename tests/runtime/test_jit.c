@@ -236,6 +236,24 @@ static void test_cancel(void **state) {
     }
 }
 
+/* Work without loops looks at the flag between pieces: one that is set before the call stops it at once, even in a long kernel. */
+static void test_cancel_map(void **state) {
+    (void)state;
+    jit_function *f = compile("param n: i64; y = arange(n) * 0.5; sum(exp(y)) + y[0]");
+    volatile int cancel = 0;
+    jit_call_options options = {.cancel = &cancel};
+    jit_error error = {0};
+    int64_t n = 200000000;
+    double s;
+    DLTensor *out[1] = {jit_scalar_f64(&s)};
+    pthread_t thread;
+    pthread_create(&thread, NULL, cancel_soon, (void *)&cancel);
+    jit_status status = jit_call_with(f, (const DLTensor *[]){jit_scalar_i64(&n)}, 1, out, 1, &options, &error);
+    pthread_join(thread, NULL);
+    if (status != JIT_CANCELLED) fail_msg("%s: %s", jit_status_name(status), error.message);
+    jit_function_free(f);
+}
+
 struct heard {
     int calls;
     double last;
@@ -461,7 +479,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_elementwise), cmocka_unit_test(test_strides), cmocka_unit_test(test_overlap),
         cmocka_unit_test(test_alloc),       cmocka_unit_test(test_defaults), cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_cancel), cmocka_unit_test(test_progress), cmocka_unit_test(test_ones),     cmocka_unit_test(test_shapes),   cmocka_unit_test(test_formula),
+        cmocka_unit_test(test_cancel), cmocka_unit_test(test_cancel_map), cmocka_unit_test(test_progress), cmocka_unit_test(test_ones),     cmocka_unit_test(test_shapes),   cmocka_unit_test(test_formula),
         cmocka_unit_test(test_hostile),     cmocka_unit_test(test_long),     cmocka_unit_test(test_limits),
         cmocka_unit_test(test_fork),     cmocka_unit_test(test_scalar_function),
     };
