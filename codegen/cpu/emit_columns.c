@@ -9,7 +9,14 @@
 enum { COLUMNS_RUN = 64, COLUMNS_TILE_BYTES = 16384, COLUMNS_TILE = 1024, COLUMNS_TILE_VAR = 128, COLUMNS_TWICE = 48 };
 
 /* Rows that go by together: 8 if the body is tiny, 4 if it is small. */
-enum { COLUMNS_GROUP = 8, COLUMNS_TINY = 6, COLUMNS_SMALL = 12, COLUMNS_FEW = 2, COLUMNS_LINE = 64 };
+enum {
+    COLUMNS_GROUP = 8,
+    COLUMNS_TINY = 6,
+    COLUMNS_SMALL = 12,
+    COLUMNS_FEW = 2,
+    COLUMNS_LINE = 64,
+    COLUMNS_FAR_BYTES = 16 << 20
+};
 
 struct columns_reduction {
     const struct kernel_reduction *reduction;
@@ -171,21 +178,42 @@ static void columns_place_row(struct emit *e, const struct columns_work *work, L
     emit_region_begin(e, work->facts, &place->values, false);
 }
 
-/* Asks for the next group's elements of the same columns, into the second-level cache: the machine's own prefetchers lose
- * the thread at the end of every row and page. Beyond the end of an array it does nothing. */
-static void columns_prefetch(struct emit *e, const struct columns_work *work, LLVMValueRef at) {
+/* The operands whose elements the lanes read side by side, another row each time. */
+static bool columns_streams(struct emit *e, int k) {
+    const struct kernel_operand *operand = &e->kernel->operands[k];
+    const int outer = e->kernel->n_par + e->kernel->n_red - 1;
+    return operand->kind == OPERAND_READ && e->variant->access[k] == ACCESS_UNIT && (operand->uses >> outer & 1);
+}
+
+/* i1: rows reach so far that they must come from memory; NULL: no operand can. */
+static LLVMValueRef columns_is_far(struct emit *e, const struct columns_work *work) {
+    const int outer = e->kernel->n_par + e->kernel->n_red - 1;
+    LLVMValueRef far = NULL;
+    for (int k = 0; k < e->kernel->n_operands && e->width > 1; k++) {
+        if (!columns_streams(e, k)) continue;
+        LLVMValueRef bytes = LLVMBuildMul(e->builder, emit_stride(e, k, outer), work->n_reduced, "");
+        LLVMValueRef is = LLVMBuildICmp(e->builder, LLVMIntSGT, bytes, emit_i64(e, COLUMNS_FAR_BYTES), "");
+        far = far ? LLVMBuildOr(e->builder, far, is, "") : is;
+    }
+    return far;
+}
+
+/* Asks for the next group's elements of the same columns, into the second-level cache: the machine's own prefetchers
+ * lose the thread at the end of every row and page. Beyond the end of an array it does nothing. */
+static void columns_prefetch(struct emit *e, const struct columns_work *work, const struct columns_place *places,
+                             LLVMValueRef at) {
     const int outer = e->kernel->n_par + e->kernel->n_red - 1;
     for (int k = 0; k < e->kernel->n_operands; k++) {
-        const struct kernel_operand *operand = &e->kernel->operands[k];
-        if (operand->kind != OPERAND_READ || e->variant->access[k] != ACCESS_UNIT) continue;
-        if (!(operand->uses >> outer & 1)) continue;
-        const int64_t vector = (int64_t)e->width * dtype_size(operand->type);
+        if (!columns_streams(e, k)) continue;
+        const enum dtype type = e->kernel->operands[k].type;
         LLVMValueRef rows = LLVMBuildMul(e->builder, emit_stride(e, k, outer), emit_i64(e, work->group), "");
-        LLVMValueRef first = emit_offset_bytes(e, columns_at(e, operand->type, e->operands[k].row, at), rows);
-        for (int64_t line = 0; line < vector; line += COLUMNS_LINE) {
-            LLVMValueRef place = emit_offset_bytes(e, first, emit_i64(e, line));
-            LLVMValueRef args[] = {place, emit_int(e->i32, 0), emit_int(e->i32, 2), emit_int(e->i32, 1)};
-            llvm_compat_intrinsic(e->builder, "llvm.prefetch", &e->ptr, 1, args, 4);
+        for (int q = 0; q < work->group; q++) {
+            LLVMValueRef first = emit_offset_bytes(e, columns_at(e, type, places[q].addresses[k], at), rows);
+            for (int64_t line = 0; line < (int64_t)e->width * dtype_size(type); line += COLUMNS_LINE) {
+                LLVMValueRef place = emit_offset_bytes(e, first, emit_i64(e, line));
+                LLVMValueRef args[] = {place, emit_int(e->i32, 0), emit_int(e->i32, 2), emit_int(e->i32, 1)};
+                llvm_compat_intrinsic(e->builder, "llvm.prefetch", &e->ptr, 1, args, 4);
+            }
         }
     }
 }
@@ -199,7 +227,6 @@ static void columns_group_step(struct emit *e, struct columns_work *work, struct
     e->offset = at;
     e->position = LLVMBuildAdd(e->builder, place->position, LLVMBuildMul(e->builder, at, e->step, ""), "");
     for (int k = 0; k < e->kernel->n_operands; k++) e->operands[k].row = place->addresses[k];
-    if (e->width > 1) columns_prefetch(e, work, at);
     emit_region_begin(e, work->facts, &place->values, true);
     emit_region(e, &e->kernel->body);
     for (int i = 0; i < work->n; i++) {
@@ -218,10 +245,19 @@ static void columns_group(struct emit *e, struct columns_work *work, LLVMValueRe
     LLVMValueRef first_position = LLVMBuildMul(e->builder, e->par_position, work->n_reduced, "");
     for (int q = 0; q < work->group; q++)
         columns_place_row(e, work, first_position, LLVMBuildAdd(e->builder, r, emit_i64(e, q), ""), &places[q]);
+    LLVMValueRef far = columns_is_far(e, work);
     e->hoist = emit_here(e);
     LLVMBasicBlockRef go = emit_block(e, "group");
     emit_at(e, go);
     struct emit_loop each = emit_loop_begin(e, emit_i64(e, 0), whole);
+    if (far) {
+        LLVMBasicBlockRef ask = emit_block(e, "ask"), asked = emit_block(e, "asked");
+        emit_branch(e, far, ask, asked);
+        emit_at(e, ask);
+        columns_prefetch(e, work, places, each.i);
+        emit_go(e, asked);
+        emit_at(e, asked);
+    }
     for (int i = 0; i < work->n; i++)
         for (int p = 0; p < work->reductions[i].n_parts; p++)
             states[i * REDUCE_PARTS + p] =
@@ -351,8 +387,7 @@ static void columns_close(struct emit *e, struct columns_work *work, LLVMValueRe
 static void columns_join(struct emit *e, struct columns_work *work, LLVMValueRef level) {
     LLVMValueRef size = emit_i64(e, work->tile), first = LLVMBuildMul(e->builder, level, size, "");
     struct emit_loop each = columns_each(e, work);
-    LLVMValueRef below = LLVMBuildAdd(e->builder, first, each.i, ""),
-                 above = LLVMBuildAdd(e->builder, below, size, "");
+    LLVMValueRef below = LLVMBuildAdd(e->builder, first, each.i, ""), above = LLVMBuildAdd(e->builder, below, size, "");
     for (int i = 0; i < work->n; i++) {
         struct columns_reduction *r = &work->reductions[i];
         LLVMValueRef a[REDUCE_PARTS], b[REDUCE_PARTS];

@@ -254,8 +254,8 @@ static void test_columns(void **state) {
     columns_once(maker.engines[0] ? maker.engines[0] : maker.engines[3], "wide", REDUCE_SUM, TY_F64, 7, 1500, 2);
 }
 
-/* Rows that go by together, with values of their own for each: two reductions over two reduced dimensions of a term with
- * a factor and an index that only the row knows. */
+/* Rows that go by together, with values of their own for each: two reductions over two reduced dimensions of a term
+ * with a factor and an index that only the row knows. */
 static void test_columns_groups(void **state) {
     (void)state;
     enum { COLUMNS = 83, OUTER = 9, INNER = 13 };
@@ -274,8 +274,10 @@ static void test_columns_groups(void **state) {
         m.kernel.uses_index = true;
         struct ir_value *term =
             making_op(&m, m.body, OP_add, TY_F32, making_op(&m, m.body, OP_mul, TY_F32, x, w, NULL), jf, NULL);
-        making_store(&m, making_reduce(&m, REDUCE_SUM, term, NULL), sum);
-        making_store(&m, making_reduce(&m, REDUCE_ARGMAX, term, NULL), best);
+        struct ir_value *total = making_reduce(&m, REDUCE_SUM, term, NULL);
+        struct ir_value *largest = making_reduce(&m, REDUCE_ARGMAX, term, NULL);
+        making_store(&m, total, sum);
+        making_store(&m, largest, best);
         making_run(&m, maker.engines[isa], 1);
         for (int c = 0; c < COLUMNS; c++) {
             for (int r = 0; r < OUTER * INNER; r++) {
@@ -305,9 +307,9 @@ static int teardown(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lanes),     cmocka_unit_test(test_lanes_strided_and_empty),
-        cmocka_unit_test(test_arg_edges), cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_across),    cmocka_unit_test(test_columns),
+        cmocka_unit_test(test_lanes),          cmocka_unit_test(test_lanes_strided_and_empty),
+        cmocka_unit_test(test_arg_edges),      cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_across),         cmocka_unit_test(test_columns),
         cmocka_unit_test(test_columns_groups),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
