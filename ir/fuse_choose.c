@@ -279,6 +279,76 @@ static struct fuse_group *epilogue_of(const struct fuse *fuse, const struct grap
     return group;
 }
 
+/* --- maps that are computed in the pass of the reductions that read them ------------------------------------------------------ */
+
+enum { PASS_NODES = 256 }; /* looked at for one reduction; a larger expression gets a pass of its own */
+
+struct pass {
+    const struct fuse *fuse;
+    const struct graph_node *domain;
+    int stage; /* of the maps to take along */
+    struct graph_node *maps[MAX_STORES];
+    int n_maps, seen;
+    const struct graph_node *stack[PASS_NODES];
+};
+
+/* Finds the stored maps of stage `stage` that the reduction's operands read position by position. False if something else of that
+ * stage is read, or if there is too much to look at. */
+static bool find_pass(struct pass *pass, const struct graph_node *reduce) {
+    int depth = 0;
+    for (int k = 0; k < reduce->n_args; k++) pass->stack[depth++] = reduce->args[k];
+    while (depth > 0) {
+        const struct graph_node *node = pass->stack[--depth];
+        const struct fuse_node *info = &pass->fuse->nodes[node->id];
+        if (++pass->seen > PASS_NODES) return false;
+        if (info->stage < pass->stage) continue;
+        bool same = node->rank == 1 && node->shape[0] == pass->domain->shape[0];
+        if (!same || !fuse_is_elementwise(node) || info->epilogue) return false;
+        if (info->stored) {
+            int i = 0;
+            while (i < pass->n_maps && pass->maps[i] != node) i++;
+            if (i < pass->n_maps) continue;
+            if (i == MAX_STORES) return false;
+            pass->maps[pass->n_maps++] = (struct graph_node *)node;
+            continue;
+        }
+        if (depth + node->n_args > PASS_NODES) return false;
+        for (int k = 0; k < node->n_args; k++) pass->stack[depth++] = node->args[k];
+    }
+    return pass->n_maps > 0;
+}
+
+/* The group that reduces `node` in the pass that also stores the maps it reads; NULL if they need a pass before it. Only for whole
+ * one-dimensional arrays: there a position of the reduction is a position of the map. */
+static struct fuse_group *share_pass(struct fuse *fuse, struct graph_node *node, int stage, enum fuse_lanes lanes, int weight) {
+    struct graph_node *x = node->args[0];
+    struct fuse_node *info = &fuse->nodes[node->id];
+    struct pass pass = {.fuse = fuse, .domain = x, .stage = stage};
+    if (stage == 0 || x->rank != 1 || node->axes != 1 || !find_pass(&pass, node)) return NULL;
+    struct fuse_group *group = NULL;
+    for (int i = 0; i < pass.n_maps; i++) {
+        const struct fuse_node *map = &fuse->nodes[pass.maps[i]->id];
+        if (map->stage != stage || map->epoch != info->epoch) return NULL;
+        if (map->pass && group && map->pass != group) return NULL;
+        if (map->pass) group = map->pass;
+    }
+    if (group) {
+        if ((group->lanes && lanes && group->lanes != lanes) || group->n_reduces >= MAX_REDUCTIONS ||
+            group->weight + weight > fuse->kernel_values)
+            return NULL;
+    } else {
+        group = new_group(fuse, FUSE_REDUCE, info->epoch, stage);
+        group->rank = 1, group->shape = (const struct size *const *)x->shape, group->axes = 1;
+    }
+    for (int i = 0; i < pass.n_maps; i++) {
+        struct fuse_node *map = &fuse->nodes[pass.maps[i]->id];
+        if (map->pass) continue;
+        map->pass = group;
+        ARENA_PUSH(fuse->arena, group->maps, group->n_maps, group->maps_capacity) = pass.maps[i];
+    }
+    return group;
+}
+
 /* Operands before users: stages, reductions' groups, epilogues. */
 static void choose_groups(struct fuse *fuse) {
     struct graph *graph = fuse->graph;
@@ -291,13 +361,15 @@ static void choose_groups(struct fuse *fuse) {
             struct graph_node *x = node->args[0];
             enum fuse_lanes lanes = lanes_of(x->type);
             int weight = fuse->nodes[x->id].weight;
-            struct fuse_group *group = find_group(fuse, FUSE_REDUCE, info->epoch, stage + 1, x->rank,
-                                                  (const struct size *const *)x->shape, node->axes, lanes, weight);
+            struct fuse_group *group = share_pass(fuse, node, stage, lanes, weight);
+            if (!group)
+                group = find_group(fuse, FUSE_REDUCE, info->epoch, stage + 1, x->rank, (const struct size *const *)x->shape,
+                                   node->axes, lanes, weight);
             if (lanes) group->lanes = lanes;
             group->weight += weight;
             ARENA_PUSH(fuse->arena, group->reduces, group->n_reduces, group->reduces_capacity) = node;
             info->epilogue = group;
-            info->stage = stage + 1;
+            info->stage = group->stage;
             continue;
         }
         info->epilogue = epilogue_of(fuse, node);
@@ -318,7 +390,7 @@ static void choose_groups(struct fuse *fuse) {
     for (int i = 0; i < graph->n_nodes; i++) {
         struct graph_node *node = graph->nodes[i];
         struct fuse_node *info = &fuse->nodes[i];
-        if (!info->live || !info->stored || info->has_slot) continue;
+        if (!info->live || !info->stored || info->has_slot || info->pass) continue;
         struct fuse_group *group = info->epilogue;
         if (!group && node->op == OP_reshape && !fuse_reshape_is_view(node))
             group = new_group(fuse, FUSE_SHARE, info->epoch, info->stage);

@@ -27,6 +27,8 @@ struct fuse_group {
     int n_roots, roots_capacity;
     struct graph_node **reduces; /* FUSE_REDUCE */
     int n_reduces, reduces_capacity;
+    struct graph_node **maps; /* FUSE_REDUCE: arrays that the pass over memory stores besides */
+    int n_maps, maps_capacity;
     int weight; /* operations, estimated */
     struct plan_launch *launch; /* made by fuse_kernel */
 };
@@ -44,6 +46,7 @@ struct fuse_node {
     int uses;
     int cost;      /* of computing one element from what is stored for sure */
     int weight;    /* operations a kernel gets by inlining it */
+    struct fuse_group *pass;     /* a stored map: the reductions that read it, in whose pass it is computed; else NULL */
     struct fuse_group *epilogue; /* a reduction, or an elementwise node evaluated in a reduction's epilogue: its group */
 };
 

@@ -347,11 +347,12 @@ static struct ir_value *lower(struct build *b, struct graph_node *root, const st
     return memo_get(b, root, arg_map(b, root, map));
 }
 
-static void store_root(struct build *b, struct graph_node *node, const struct view_map *map) {
+/* `uses`: the loop dimensions along which the output moves. */
+static void store_root(struct build *b, struct graph_node *node, const struct view_map *map, unsigned uses) {
     b->root = node;
     struct ir_value *value = lower(b, node, map);
     b->root = NULL;
-    int operand = add_operand(b, (struct kernel_operand){.kind = OPERAND_WRITE, .type = node->type},
+    int operand = add_operand(b, (struct kernel_operand){.kind = OPERAND_WRITE, .type = node->type, .uses = uses},
                               (struct launch_operand){.slot = b->fuse->nodes[node->id].slot});
     struct ir_value *store = body_op(b->arena, b->region, OP_store, TY_NONE, 1, &value, node->span);
     store->imm.i = operand;
@@ -369,7 +370,7 @@ static void build_map(struct build *b) {
     const struct view_map *map = loops_map(b, group->rank, dims);
     b->region = &kernel->body;
     memo_reset(b);
-    for (int i = 0; i < group->n_roots; i++) store_root(b, group->roots[i], map);
+    for (int i = 0; i < group->n_roots; i++) store_root(b, group->roots[i], map, 0);
 }
 
 static void build_reduce(struct build *b) {
@@ -388,6 +389,8 @@ static void build_reduce(struct build *b) {
     const struct view_map *map = loops_map(b, group->rank, dims);
     b->region = &kernel->body;
     memo_reset(b);
+    /* First, so that the reductions' operands find their values. */
+    for (int i = 0; i < group->n_maps; i++) store_root(b, group->maps[i], map, 1u << kernel->n_par);
     kernel->n_reductions = group->n_reduces;
     kernel->reductions = ARENA_ARRAY(b->arena, struct kernel_reduction, group->n_reduces);
     struct ir_value **results = ARENA_ARRAY(b->arena, struct ir_value *, 2 * group->n_reduces);
@@ -409,7 +412,7 @@ static void build_reduce(struct build *b) {
     const struct view_map *par = loops_map(b, kernel->n_par, identity);
     for (int i = 0; i < group->n_reduces; i++)
         memo_put(b, group->reduces[i], arg_map(b, group->reduces[i], par), kernel->epilogue.params[i]);
-    for (int i = 0; i < group->n_roots; i++) store_root(b, group->roots[i], par);
+    for (int i = 0; i < group->n_roots; i++) store_root(b, group->roots[i], par, 0);
 }
 
 static const char *kernel_name(struct build *b, int index) {

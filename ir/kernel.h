@@ -24,7 +24,8 @@ enum kernel_kind { KERNEL_MAP, KERNEL_LANES, KERNEL_COLUMNS };
 enum operand_kind {
     OPERAND_READ,  /* an element per position: address = data + sum(stride[j] * position[j]) */
     OPERAND_WHOLE, /* subscripted by the body (OP_load): has its own sizes and strides */
-    OPERAND_WRITE, /* stored to, one element per parallel position; C-contiguous over the parallel dimensions */
+    OPERAND_WRITE, /* stored to, one element per parallel position; C-contiguous over the parallel dimensions. With `uses` set (the
+                      one reduced dimension of a LANES kernel that has no other dimension): one per position, stored by the body */
 };
 
 enum { KERNEL_MAX_LOOPS = 16 };

@@ -147,8 +147,11 @@ static bool check_structure(struct body_check *check, const struct ir_value *val
     case OP_store:
         operand = loop_operand(check, value, OPERAND_WRITE);
         if (!operand) return fail(check, value, "writes operand %lld, no output", (long long)value->imm.i);
-        if (!check->epilogue && check->kernel->kind != KERNEL_MAP)
+        if (!check->epilogue && check->kernel->kind != KERNEL_MAP &&
+            (check->kernel->kind != KERNEL_LANES || check->kernel->n_par != 0 || check->kernel->n_red != 1))
             return fail(check, value, "stands inside a reduction");
+        if (check->kernel->kind != KERNEL_MAP && check->epilogue != (operand->uses == 0))
+            return fail(check, value, "stores at other positions than its operand has");
         if (check->depth > 1) return fail(check, value, "stands inside an if or a loop");
         return (value->n_args == 1 && value->args[0]->type == operand->type) ||
                fail(check, value, "has another type than its operand");

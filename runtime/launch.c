@@ -89,10 +89,11 @@ static bool bind_operand(struct launch *launch, int number) {
     argument->stride = room->stride;
     argument->size = room->size;
     if (operand->kind == OPERAND_WRITE) {
-        if (!run_allocate(run, where->slot, kernel->n_par, launch->extents, launch->plan->span)) return false;
+        int rank = operand->uses ? loops : kernel->n_par; /* with `uses`: stored at every position of the reduction */
+        if (!run_allocate(run, where->slot, rank, launch->extents, launch->plan->span)) return false;
         argument->data = run->slots[where->slot].data;
-        for (int j = 0; j < kernel->n_par; j++) room->stride[j] = run->slots[where->slot].stride[j];
-        double bytes = (double)launch->positions * dtype_size(operand->type);
+        for (int j = 0; j < rank; j++) room->stride[j] = run->slots[where->slot].stride[j];
+        double bytes = (double)launch->positions * (operand->uses ? (double)launch->reduced : 1) * dtype_size(operand->type);
         launch->bytes += bytes;
         launch->written += bytes;
         return true;

@@ -46,8 +46,9 @@ static void walk_graph(struct shapes *s, const struct plan_step *step) {
         if (action->kind == ACTION_KERNEL) {
             const struct plan_launch *launch = action->launch;
             for (int k = 0; k < launch->kernel->n_operands; k++) {
-                if (launch->kernel->operands[k].kind != OPERAND_WRITE) continue;
-                for (int d = 0; d < launch->kernel->n_par; d++)
+                const struct kernel_operand *operand = &launch->kernel->operands[k];
+                if (operand->kind != OPERAND_WRITE) continue;
+                for (int d = 0; d < launch->kernel->n_par + (operand->uses ? launch->kernel->n_red : 0); d++)
                     s->slots[launch->operands[k].slot][d] = known_value(s, launch->extents[d]);
             }
         }

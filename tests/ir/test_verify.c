@@ -116,7 +116,7 @@ static void kernels(void **state) {
                    "k: %2 (store) uses a value that is not known here");
     refuses_kernel(f, lanes,
                    "body { %0 = read 0 : f64 store 2, %0 yield %0 } reduce sum f64 of 0 epilogue(%1: f64) { yield }",
-                   "k: %1 (store) stands inside a reduction");
+                   "k: %1 (store) stores at other positions than its operand has");
     refuses_kernel(f, "lanes par 0 red 1 sizes 0 width 64",
                    "body { %0 = read 0 : f64 yield %0 } reduce sum f64 of 0 epilogue(%1: f64) { yield }",
                    "k: has 64 lanes for its floats");
