@@ -175,7 +175,7 @@ static void make_key(struct launch *launch) {
         if (j != vector && launch->extents[j] != 1) single = false;
     if (single) flags |= FLAG_SINGLE_ROW;
     /* Stores that bypass the cache win above the last level's size and lose below it. */
-    if (kernel->kind == KERNEL_MAP && single && launch->bytes > (double)launch->run->context->last_level_cache &&
+    if (kernel->kind != KERNEL_COLUMNS && single && launch->bytes > (double)launch->run->context->last_level_cache &&
         launch->written * 16 >= launch->bytes)
         flags |= FLAG_NONTEMPORAL;
     launch->key[kernel->n_operands] = flags;

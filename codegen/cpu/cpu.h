@@ -33,7 +33,7 @@ struct cpu_scalar_entry {
 /* One way of compiling a kernel. */
 struct cpu_variant {
     const enum access_class *access; /* [n_operands], along the vector dimension; for whole operands: their last subscript's stride */
-    bool nontemporal;                /* MAP: stores bypass the cache (the footprint is larger than the last level) */
+    bool nontemporal;                /* MAP, LANES: the body's stores bypass the cache (the footprint is larger than the last level) */
     bool single_row;                 /* all loop extents but the vector dimension's are 1 (after merging): no outer loops are emitted */
     const struct cpu_scalar_entry *entry; /* NULL, or what kernel_code.entry shall be */
 };

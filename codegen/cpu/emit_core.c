@@ -238,6 +238,13 @@ void emit_function_once(struct emit *e) {
 }
 
 void emit_function_end(struct emit *e) {
+    if (e->variant->nontemporal) { /* before anybody is told that the stores are done */
+        LLVMPositionBuilderBefore(e->builder, LLVMGetBasicBlockTerminator(e->leave));
+        if (e->engine->isa <= ISA_SCALAR)
+            llvm_compat_intrinsic(e->builder, "llvm.x86.sse.sfence", NULL, 0, NULL, 0);
+        else
+            LLVMBuildFence(e->builder, LLVMAtomicOrderingSequentiallyConsistent, 0, "");
+    }
     LLVMBasicBlockRef start = LLVMGetNextBasicBlock(e->leave);
     emit_at(e, e->entry);
     emit_go(e, start);

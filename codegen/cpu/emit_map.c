@@ -48,13 +48,6 @@ void emit_map_kernel(struct emit *e, const char *name, struct emit_summary *summ
     e->step = emit_i64(e, 1);
     emit_rows(e, emit_argument(e, 0), emit_argument(e, 1), map_row, &work);
     emit_go(e, e->leave);
-    if (e->variant->nontemporal) { /* before anybody is told that the stores are done */
-        LLVMPositionBuilderBefore(e->builder, LLVMGetBasicBlockTerminator(e->leave));
-        if (e->engine->isa <= ISA_SCALAR)
-            llvm_compat_intrinsic(e->builder, "llvm.x86.sse.sfence", NULL, 0, NULL, 0);
-        else
-            LLVMBuildFence(e->builder, LLVMAtomicOrderingSequentiallyConsistent, 0, "");
-    }
     emit_function_end(e);
     summary->width = e->width;
     summary->block = e->width;

@@ -372,6 +372,6 @@ void emit_store(struct emit *e, const struct ir_value *value) {
         lanes = emit_select(e, e->mask, lanes, old);
     }
     e->stored = true;
-    bool past = e->variant->nontemporal && !e->count && e->kernel->kind == KERNEL_MAP && e->width > 1;
+    bool past = e->variant->nontemporal && !e->count && e->kernel->kind != KERNEL_COLUMNS && e->width > 1;
     emit_store_elements(e, type, lanes, at, e->count, alignment, past);
 }

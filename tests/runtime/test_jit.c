@@ -290,6 +290,41 @@ static void test_progress(void **state) {
     jit_context_free(own);
 }
 
+/* A map stored in the pass of the reductions that read it, on arrays larger than the last-level cache (whose stores bypass it):
+ * aligned and unaligned outputs, 1 and 2 threads. */
+static void test_pass(void **state) {
+    (void)state;
+    jit_function *f = compile("param x: f64[n]; c = where(abs(x) > 2.0, nan, x*0.5); return c, nanmean(c), max(abs(c - 1.0))");
+    enum { N = 3000001 };
+    double *x = malloc((N + 8) * sizeof *x), *c = malloc((N + 8) * sizeof *c), means[4], most;
+    for (int i = 0; i < N; i++) x[i] = (double)((i * 7919L) % 5003) / 1000 - 2.5;
+    jit_error error = {0};
+    for (int k = 0; k < 4; k++) {
+        double *to = c + (k & 1);
+        to[N] = 77;
+        jit_call_options options = {.threads = 1 + k / 2};
+        DLTensor *out[3] = {jit_array(to, JIT_F64, N), jit_scalar_f64(&means[k]), jit_scalar_f64(&most)};
+        if (jit_call_with(f, (const DLTensor *[]){jit_array(x, JIT_F64, N)}, 1, out, 3, &options, &error) != JIT_OK)
+            fail_msg("%s", error.message);
+        double sum = 0;
+        int64_t count = 0;
+        for (int i = 0; i < N; i++) {
+            if (fabs(x[i]) > 2) {
+                assert_true(isnan(to[i]));
+                continue;
+            }
+            assert_true(to[i] == x[i] * 0.5);
+            sum += to[i], count++;
+        }
+        assert_true(to[N] == 77 && isnan(most));
+        assert_true(fabs(means[k] - sum / (double)count) < 1e-12);
+        assert_true(means[k] == means[0]);
+    }
+    jit_function_free(f);
+    free(x);
+    free(c);
+}
+
 /* What only a size of 1 makes right is no error of the compile; what nothing makes right is. */
 static void test_ones(void **state) {
     (void)state;
@@ -479,7 +514,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_elementwise), cmocka_unit_test(test_strides), cmocka_unit_test(test_overlap),
         cmocka_unit_test(test_alloc),       cmocka_unit_test(test_defaults), cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_cancel), cmocka_unit_test(test_cancel_map), cmocka_unit_test(test_progress), cmocka_unit_test(test_ones),     cmocka_unit_test(test_shapes),   cmocka_unit_test(test_formula),
+        cmocka_unit_test(test_cancel), cmocka_unit_test(test_cancel_map), cmocka_unit_test(test_progress), cmocka_unit_test(test_ones), cmocka_unit_test(test_pass),     cmocka_unit_test(test_shapes),   cmocka_unit_test(test_formula),
         cmocka_unit_test(test_hostile),     cmocka_unit_test(test_long),     cmocka_unit_test(test_limits),
         cmocka_unit_test(test_fork),     cmocka_unit_test(test_scalar_function),
     };
