@@ -20,8 +20,7 @@ int cmd_emit(int argc, char **argv);
 int cmd_info(int argc, char **argv);
 int cmd_repl(int argc, char **argv);
 
-/* --- args.c: options
- * -------------------------------------------------------------------------------------------------- */
+/* --- args.c: options ---------------------------------------------------------------------------------------------- */
 
 struct args_option {
     int id;            /* > 0 */
@@ -51,8 +50,7 @@ int args_usage(const char *command, const char *format, ...) __attribute__((form
 /* The candidate that `word` was probably meant to be, or NULL. Candidates end in NULL. */
 const char *args_suggest(const char *word, const char *const *candidates);
 
-/* --- host.c: settings, the context and its callbacks
- * -------------------------------------------------------------------- */
+/* --- host.c: settings, the context and its callbacks -------------------------------------------------------------- */
 
 /* Options that several commands have; ids below SETTING_END. */
 enum setting {
@@ -105,16 +103,14 @@ char *host_strndup(const char *text, size_t length);
 /* A whole file, NUL-terminated; NULL after a message. */
 char *host_read(const char *path, size_t *length);
 
-/* --- interrupt.c: Ctrl-C
- * ------------------------------------------------------------------------------------------------- */
+/* --- interrupt.c: Ctrl-C ------------------------------------------------------------------------------------------ */
 
 /* Nonzero after Ctrl-C; the cancel flag of whatever runs. */
 extern volatile int interrupt_flag;
 /* From now on Ctrl-C sets the flag; a second one, while the flag is still set, ends the program if `twice_ends`. */
 void interrupt_catch(bool twice_ends);
 
-/* --- progress.c
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- progress.c --------------------------------------------------------------------------------------------------- */
 
 /* Starts a stretch of work: a bar appears once it has taken half a second. */
 void progress_begin(struct host *host);
@@ -123,8 +119,7 @@ int progress_step(void *host, double share, const char *what);
 /* Removes the bar. Called before anything else is written to the terminal, and at the end. */
 void progress_clear(struct host *host);
 
-/* --- bind.c: inputs from the command line
- * --------------------------------------------------------------------------------- */
+/* --- bind.c: inputs from the command line ------------------------------------------------------------------------- */
 
 struct binding {
     char *name;
@@ -148,8 +143,7 @@ bool bind_add(struct bindings *bindings, const char *text);
 const DLTensor **bind_inputs(const jit_function *function, struct bindings *bindings, const char *how);
 void bind_free(struct bindings *bindings);
 
-/* --- profile.c
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- profile.c ---------------------------------------------------------------------------------------------------- */
 
 /* The function's kernels, a row each, to stderr. */
 void profile_print(const jit_function *function);

@@ -18,21 +18,21 @@ struct repl {
     struct line_editor *editor;
 };
 
-/* --- repl.c --- */
+/* --- repl.c ------------------------------------------------------------------------------------------------------- */
 
 /* Runs statements and shows their value; with `timed`, how long they took. False after a message. */
 bool repl_statement(struct repl *repl, const char *text, bool timed);
 /* Prints an error with its place. */
 void repl_failed(struct repl *repl, const jit_error *error);
 
-/* --- repl_command.c --- */
+/* --- repl_command.c ----------------------------------------------------------------------------------------------- */
 
 /* A line that begins with `:`. False after a message. */
 bool repl_command(struct repl *repl, const char *line);
 /* Names of commands, for completion: ":type", by index; NULL past the last. */
 const char *repl_command_name(int index);
 
-/* --- repl_line.c: the terminal --- */
+/* --- repl_line.c: the terminal ------------------------------------------------------------------------------------ */
 
 struct line_editor *line_open(struct repl *repl);
 /* A line without its end, to be freed; NULL at the end of the input. `interrupted`: Ctrl-C was pressed instead; then

@@ -23,8 +23,7 @@ struct line_editor {
     struct repl *repl;
 };
 
-/* --- history
- * --------------------------------------------------------------------------------------------------------------- */
+/* --- history ------------------------------------------------------------------------------------------------------ */
 
 /* Makes the folders on the way to a file. */
 static bool make_folders(char *path) {
@@ -57,8 +56,7 @@ static void remember(struct line_editor *editor, const char *line) {
     if (editor->history_file) history(editor->history, &event, H_SAVE, editor->history_file);
 }
 
-/* --- completion
- * -------------------------------------------------------------------------------------------------------------- */
+/* --- completion --------------------------------------------------------------------------------------------------- */
 
 enum { MOST_MATCHES = 1024 };
 
@@ -164,9 +162,7 @@ static int next_character(EditLine *edit, wchar_t *character) {
     }
 }
 
-/* --- lines
- * ---------------------------------------------------------------------------------------------------------------------
- */
+/* --- lines -------------------------------------------------------------------------------------------------------- */
 
 static char *prompt_text(EditLine *edit) {
     struct line_editor *editor;

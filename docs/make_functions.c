@@ -27,7 +27,7 @@ static void words(const char *list) {
     }
 }
 
-/* --- rows of builtins.def --------------------------------------------------------------------------------------------- */
+/* --- rows of builtins.def ----------------------------------------------------------------------------------------- */
 
 static void builtins(enum builtin_group group) {
     puts("| call | also | value |\n| --- | --- | --- |");
@@ -44,7 +44,7 @@ static void builtins(enum builtin_group group) {
     }
 }
 
-/* --- rows of ops.def -------------------------------------------------------------------------------------------------- */
+/* --- rows of ops.def ---------------------------------------------------------------------------------------------- */
 
 /* `min` and `max` stand among the reductions: with several arguments they are elementwise. */
 static bool is_function(enum op op) {
@@ -53,7 +53,9 @@ static bool is_function(enum op op) {
     return op == OP_select || !(info->flags & OPF_HIDDEN);
 }
 
-static void function_name(enum op op) { fputs(op == OP_select ? op_info[op].alias : op_info[op].name, stdout); }
+static void function_name(enum op op) {
+    fputs(op == OP_select ? op_info[op].alias : op_info[op].name, stdout);
+}
 
 static void functions(const char *title, const char *about, unsigned rules) {
     printf("\n### %s\n\n%s\n\n| call | also | value |\n| --- | --- | --- |\n", title, about);
@@ -111,7 +113,7 @@ static void accuracy(void) {
     }
 }
 
-/* --- names that are neither ------------------------------------------------------------------------------------------- */
+/* --- names that are neither --------------------------------------------------------------------------------------- */
 
 static void other_names(void) {
     puts("| name | meaning |\n| --- | --- |");
@@ -142,9 +144,12 @@ int main(void) {
     functions("Tests", "Of any number; the result is bool.", 1u << RULE_CLASSIFY);
     functions("Bits", "Of integers (`invert` of bools, too).", 1u << RULE_BITS | 1u << RULE_SHIFT);
     puts("\n## Reductions\n\n"
-         "Over all of an array, or over `axis`: a number (negative ones count from the last dimension) or a tuple of numbers,\n"
-         "known when the program is compiled. With `keepdims=true` the reduced dimensions stay, with size 1. A NaN is a value\n"
-         "like others, but for the functions whose name begins with `nan`. An empty array is an error where there is no\n"
+         "Over all of an array, or over `axis`: a number (negative ones count from the last dimension) or a tuple of "
+         "numbers,\n"
+         "known when the program is compiled. With `keepdims=true` the reduced dimensions stay, with size 1. A NaN is "
+         "a value\n"
+         "like others, but for the functions whose name begins with `nan`. An empty array is an error where there is "
+         "no\n"
          "value for it (`min`, `argmax`).\n");
     builtins(BUILTIN_REDUCE);
     puts("\n## Making arrays\n");
@@ -158,9 +163,12 @@ int main(void) {
     puts("\n## Constants, types and words\n");
     other_names();
     puts("\n## Accuracy\n\n"
-         "Largest error in units in the last place, by element type and accuracy mode. By default (`--ulp 4`) the functions are\n"
-         "those of glibc's libmvec, with `--ulp 1` those of SLEEF; where the library has no vector form, the C library's\n"
-         "function is called element by element, and the bound is its. 0: the result is exact. `sqrt` and everything that is\n"
+         "Largest error in units in the last place, by element type and accuracy mode. By default (`--ulp 4`) the "
+         "functions are\n"
+         "those of glibc's libmvec, with `--ulp 1` those of SLEEF; where the library has no vector form, the C "
+         "library's\n"
+         "function is called element by element, and the bound is its. 0: the result is exact. `sqrt` and everything "
+         "that is\n"
          "not listed is correctly rounded.\n");
     accuracy();
     puts("\n## Not available in this version\n\n"

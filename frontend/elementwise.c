@@ -4,7 +4,7 @@
 #include <math.h>
 #include <string.h>
 
-/* --- operands ---------------------------------------------------------------------------------------------------- */
+/* --- operands ----------------------------------------------------------------------------------------------------- */
 
 bool elementwise_numbers(const struct emitter *emit, const char *what, int n, const struct value *args) {
     bool all = true;
@@ -69,7 +69,7 @@ static struct value undefined(const struct emitter *emit, enum ast_op op, const 
     return value_error(span);
 }
 
-/* --- one operand ------------------------------------------------------------------------------------------------- */
+/* --- one operand -------------------------------------------------------------------------------------------------- */
 
 struct value elementwise_unary(const struct emitter *emit, enum ast_op op, const struct value *x, struct span span) {
     struct value result;
@@ -89,7 +89,7 @@ struct value elementwise_unary(const struct emitter *emit, enum ast_op op, const
     return elementwise_make(emit, OP_neg, t, t, x->type.weak, 1, x, span);
 }
 
-/* --- contraction ------------------------------------------------------------------------------------------------- */
+/* --- contraction -------------------------------------------------------------------------------------------------- */
 
 /* True if `v` was written as a product and has the type in which the sum is made. */
 static bool is_product(const struct value *v, struct type sum) {
@@ -123,7 +123,7 @@ static bool contract(const struct emitter *emit, bool subtract, const struct val
     return true;
 }
 
-/* --- two operands ------------------------------------------------------------------------------------------------ */
+/* --- two operands ------------------------------------------------------------------------------------------------- */
 
 static struct value *kept(struct arena *arena, const struct value *v) {
     struct value *copy = ARENA_NEW(arena, struct value);
@@ -228,7 +228,7 @@ struct value elementwise_logical(const struct emitter *emit, enum ast_op op, con
     return elementwise_make(emit, op == AST_AND ? OP_and : OP_or, TY_BOOL, TY_BOOL, STRONG, 2, args, span);
 }
 
-/* --- conversions and joins --------------------------------------------------------------------------------------- */
+/* --- conversions and joins ---------------------------------------------------------------------------------------- */
 
 /* A float as an integer type: saturates, NaN gives 0. */
 static int64_t saturated(double x, enum dtype to) {

@@ -50,7 +50,7 @@ static void calls_plain(struct resolver *r, const struct ast_expr *call, int exp
                    call->call.callee->name, argument->keyword, signature);
 }
 
-/* --- functions of the program --- */
+/* --- functions of the program ------------------------------------------------------------------------------------- */
 
 static void calls_function(struct resolve_place *place, const struct ast_expr *call, int index) {
     struct resolver *r = place->r;
@@ -63,7 +63,7 @@ static void calls_function(struct resolve_place *place, const struct ast_expr *c
     ARENA_PUSH(r->arena, caller->sites, caller->n_sites, caller->sites_capacity) = call->id;
 }
 
-/* --- operations --- */
+/* --- operations --------------------------------------------------------------------------------------------------- */
 
 static const char *calls_op_signature(struct resolver *r, const char *name, enum op op) {
     switch (op_info[op].arity) {
@@ -82,7 +82,7 @@ static void calls_op(struct resolver *r, const struct ast_expr *call, enum op op
     calls_plain(r, call, op_info[op].arity, calls_op_signature(r, call->call.callee->name, op));
 }
 
-/* --- built-ins --- */
+/* --- built-ins ---------------------------------------------------------------------------------------------------- */
 
 static void calls_builtin_keywords(struct resolver *r, const struct ast_expr *call, const struct builtin_info *info) {
     for (int i = call->call.n_positional; i < call->call.n_arguments; i++) {
@@ -206,7 +206,7 @@ static void calls_builtin(struct resolve_place *place, const struct ast_expr *ca
                        call->call.arguments[call->call.n_positional].keyword);
 }
 
-/* --- what is no function --- */
+/* --- what is no function ------------------------------------------------------------------------------------------ */
 
 static void calls_nothing(struct resolve_place *place, const struct ast_expr *callee) {
     struct resolver *r = place->r;

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-/* --- types --- */
+/* --- types -------------------------------------------------------------------------------------------------------- */
 
 enum dtype resolve_dtype(struct resolver *r, const char *name, struct span span) {
     static const char names[] = "bool i8 i16 i32 i64 u8 u16 u32 u64 f32 f64";
@@ -30,7 +30,7 @@ static void declare_type(struct resolver *r, const struct ast_type *type) {
         resolve_report(r, DIAG_SHAPE, type->span, "%d dimensions: expected at most %d", type->n_dims, TYPE_MAX_RANK);
 }
 
-/* --- expressions --- */
+/* --- expressions -------------------------------------------------------------------------------------------------- */
 
 static void declare_call_roles(struct resolver *r, const struct ast_expr *call) {
     const struct ast_expr *callee = call->call.callee;
@@ -74,7 +74,7 @@ bool resolve_roles(struct resolver *r, const struct ast_expr *root) {
     return notation;
 }
 
-/* --- statements --- */
+/* --- statements --------------------------------------------------------------------------------------------------- */
 
 struct declare_place {
     struct resolver *r;

@@ -33,7 +33,7 @@ struct flow {
     const char **names;         /* of the results where they are plain variables */
 };
 
-/* --- the state --- */
+/* --- the state ---------------------------------------------------------------------------------------------------- */
 
 static void flow_set(struct flow *flow, int variable) {
     flow->ever[variable] = true;
@@ -99,7 +99,7 @@ static void flow_expr(struct flow *flow, const struct ast_expr *root) {
     }
 }
 
-/* --- how many values --- */
+/* --- how many values ---------------------------------------------------------------------------------------------- */
 
 /* Values of an expression; -1 if that shows only with the types. */
 static int flow_values(struct flow *flow, const struct ast_expr *expr) {
@@ -189,7 +189,7 @@ static void flow_result_expr(struct flow *flow, struct ast_expr *expr, struct sp
                  span);
 }
 
-/* --- statements --- */
+/* --- statements --------------------------------------------------------------------------------------------------- */
 
 static void flow_block(struct flow *flow, const struct ast_block *block);
 
@@ -289,7 +289,7 @@ static void flow_block(struct flow *flow, const struct ast_block *block) {
     for (int i = 0; i < block->count; i++) flow_stmt(flow, block->items[i]);
 }
 
-/* --- scopes --- */
+/* --- scopes ------------------------------------------------------------------------------------------------------- */
 
 static struct flow flow_start(struct resolver *r, struct resolve_scope *scope, int n_given) {
     struct flow flow = {.r = r, .scope = scope, .function = scope->function};

@@ -18,7 +18,7 @@ static void inputs_declared(struct frontend_input *input, const struct ast_type 
     input->typed = input->type != TY_NONE;
 }
 
-/* --- defaults --- */
+/* --- defaults ----------------------------------------------------------------------------------------------------- */
 
 struct inputs_fold {
     struct resolver *r;
@@ -128,7 +128,7 @@ static void inputs_default(struct resolver *r, struct frontend_input *input, con
     }
 }
 
-/* --- params --- */
+/* --- params ------------------------------------------------------------------------------------------------------- */
 
 static struct frontend_input *inputs_add(struct resolver *r, struct frontend_input input, int *capacity) {
     struct frontend_program *program = r->program;
@@ -171,7 +171,7 @@ static void inputs_of_params(struct resolver *r) {
     top->n_sizes = top->n_variables - top->first_size;
 }
 
-/* --- the last function --- */
+/* --- the last function -------------------------------------------------------------------------------------------- */
 
 static void inputs_of_entry(struct resolver *r) {
     const struct ast_function *entry = r->ast->functions[r->ast->n_functions - 1];
@@ -186,7 +186,7 @@ static void inputs_of_entry(struct resolver *r) {
     }
 }
 
-/* --- free names --- */
+/* --- free names --------------------------------------------------------------------------------------------------- */
 
 struct free_walk {
     struct resolver *r;
@@ -272,7 +272,7 @@ static void free_block(struct free_walk *walk, const struct ast_block *block) {
     for (int i = 0; i < block->count; i++) free_stmt(walk, block->items[i]);
 }
 
-/* --- all of them --- */
+/* --- all of them -------------------------------------------------------------------------------------------------- */
 
 void resolve_inputs(struct resolver *r) {
     struct resolve_scope *top = &r->resolve->top;

@@ -135,7 +135,7 @@ void resolve_expr(struct resolve_place *place, const struct ast_expr *root) {
     }
 }
 
-/* --- statements --- */
+/* --- statements --------------------------------------------------------------------------------------------------- */
 
 static void names_see_block(struct resolve_place *place, const struct ast_block *block);
 

@@ -16,7 +16,7 @@ void resolve_report(struct resolver *r, enum diag_code code, struct span span, c
     va_end(args);
 }
 
-/* --- scopes --- */
+/* --- scopes ------------------------------------------------------------------------------------------------------- */
 
 int resolve_variable(const struct resolve_scope *scope, const char *name) {
     if (!scope->n_slots) {
@@ -52,7 +52,7 @@ int resolve_add_variable(struct resolver *r, struct resolve_scope *scope, const 
     return number;
 }
 
-/* --- symbols --- */
+/* --- symbols ------------------------------------------------------------------------------------------------------ */
 
 static struct resolve_symbol **symbols_find(struct resolver *r, const char *name) {
     for (size_t at = symbols_hash(name);; at++) {
@@ -113,7 +113,7 @@ void resolve_symbols_init(struct resolver *r) {
     }
 }
 
-/* --- suggestions --- */
+/* --- suggestions -------------------------------------------------------------------------------------------------- */
 
 static void symbols_offer(struct diag_suggest *suggest, const struct resolve_scope *scope) {
     for (int i = 0; i < scope->n_variables; i++) diag_suggest_offer(suggest, scope->variables[i]);

@@ -13,7 +13,7 @@ struct ufunc_made {
     struct ufunc_made *next;
 };
 
-/* --- arguments --------------------------------------------------------------------------------------------------- */
+/* --- arguments ---------------------------------------------------------------------------------------------------- */
 
 static bool refuse(struct elab *elab, const struct ast_function *function, const struct ast_parameter *parameter,
                    struct span span, const char *why) {
@@ -83,7 +83,7 @@ static bool same_argument(const struct ufunc_argument *a, const struct ufunc_arg
     return memcmp(&a->constant.real, &b->constant.real, sizeof a->constant.real) == 0;
 }
 
-/* --- one walk ---------------------------------------------------------------------------------------------------- */
+/* --- one walk ----------------------------------------------------------------------------------------------------- */
 
 static struct value argument_value(struct scalar *s, int i, int *n_scalars, int *n_whole) {
     const struct ufunc_argument *argument = &s->arguments[i];
@@ -282,7 +282,7 @@ static struct ufunc_instance *make(struct elab *elab, const struct ast_function 
     return instance;
 }
 
-/* --- the cache --------------------------------------------------------------------------------------------------- */
+/* --- the cache ---------------------------------------------------------------------------------------------------- */
 
 const struct ufunc_instance *ufunc_instantiate(struct elab *elab, const struct ast_function *function,
                                                const struct ufunc_argument *arguments, struct span call_span) {

@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-/* --- whole arrays ------------------------------------------------------------------------------------------------ */
+/* --- whole arrays ------------------------------------------------------------------------------------------------- */
 
 static struct value shape_of(struct scalar *s, int whole, struct span span) {
     struct value v = {.kind = VALUE_TUPLE, .span = span, .n_items = s->whole[whole].rank};
@@ -114,7 +114,7 @@ struct value scalar_index(struct scalar *s, const struct ast_expr *expr, const s
     return scalar_wrap(h, (struct type){base->type.dtype, STRONG, 0}, expr->span);
 }
 
-/* --- calls of the program's functions ---------------------------------------------------------------------------- */
+/* --- calls of the program's functions ----------------------------------------------------------------------------- */
 
 /* Sizes that the callee's signature says are equal, and that are not so by the caller's: a load outside the array stops
  * the computation where they differ. */
@@ -237,7 +237,7 @@ static struct value call_function(struct scalar *s, const struct ast_expr *expr,
     return v;
 }
 
-/* --- built-ins --------------------------------------------------------------------------------------------------- */
+/* --- built-ins ---------------------------------------------------------------------------------------------------- */
 
 static struct value call_len(struct scalar *s, const struct ast_expr *expr) {
     struct value x = scalar_expr(s, expr->call.arguments[0].value);

@@ -15,7 +15,7 @@ struct scalar_entry {
     int next; /* in its bucket: index + 1 */
 };
 
-/* --- value numbering --------------------------------------------------------------------------------------------- */
+/* --- value numbering ---------------------------------------------------------------------------------------------- */
 
 static unsigned memo_hash(const struct scalar_entry *key) {
     uint64_t h = (uint64_t)key->op * 31 + (uint64_t)key->type;
@@ -54,7 +54,7 @@ void scalar_memo_forget(struct scalar *s, int mark) {
     }
 }
 
-/* --- operations -------------------------------------------------------------------------------------------------- */
+/* --- operations --------------------------------------------------------------------------------------------------- */
 
 bool scalar_spend(struct scalar *s, int n, struct span span) {
     struct ufunc_cache *cache = s->elab->ufuncs;
@@ -169,7 +169,7 @@ struct value scalar_weak_int(struct ir_value *h, struct span span) {
     return scalar_wrap(h, (struct type){TY_I64, WEAK_INT, 0}, span);
 }
 
-/* --- the emitter that elementwise.c sees ------------------------------------------------------------------------- */
+/* --- the emitter that elementwise.c sees -------------------------------------------------------------------------- */
 
 static void *emit_op(void *host, enum op op, enum dtype type, int n, void *const *h, struct span span) {
     struct ir_value *args[TYPE_MAX_RANK] = {0};
@@ -218,7 +218,7 @@ void scalar_emit_start(struct scalar *s, int n_params, const enum dtype *param_t
     s->constants.buckets = ARENA_ARRAY(s->arena, int, MEMO_BUCKETS);
 }
 
-/* --- branches ---------------------------------------------------------------------------------------------------- */
+/* --- branches ----------------------------------------------------------------------------------------------------- */
 
 int scalar_take_changes(struct scalar *s, int mark, struct scalar_change **changes) {
     int n = 0;

@@ -20,7 +20,7 @@ void scalar_leave(struct scalar *s) {
     s->elab->ufuncs->nesting--;
 }
 
-/* --- names ------------------------------------------------------------------------------------------------------- */
+/* --- names -------------------------------------------------------------------------------------------------------- */
 
 static struct value constant_named(int index, struct span span) {
     switch ((enum resolve_constant)index) {
@@ -71,7 +71,7 @@ static struct value name_value(struct scalar *s, const struct ast_expr *expr) {
     return value_error(expr->span);
 }
 
-/* --- operators --------------------------------------------------------------------------------------------------- */
+/* --- operators ---------------------------------------------------------------------------------------------------- */
 
 struct ir_value *scalar_condition(struct scalar *s, const struct ast_expr *expr, const char *what) {
     struct value v = scalar_expr(s, expr);
@@ -167,7 +167,7 @@ static struct value conditional(struct scalar *s, const struct ast_expr *expr) {
     return good ? scalar_wrap(merged, type, expr->span) : value_error(expr->span);
 }
 
-/* --- the walk ---------------------------------------------------------------------------------------------------- */
+/* --- the walk ----------------------------------------------------------------------------------------------------- */
 
 /* The first operand of a kind of expression that can be as deep as the text is long; NULL for others. */
 static const struct ast_expr *first_operand(const struct ast_expr *expr) {

@@ -236,7 +236,7 @@ void scalar_while(struct scalar *s, const struct ast_stmt *stmt) {
     }
 }
 
-/* --- for --------------------------------------------------------------------------------------------------------- */
+/* --- for ---------------------------------------------------------------------------------------------------------- */
 
 /* A bound as an i64; NULL after a message. */
 static struct ir_value *bound(struct scalar *s, const struct ast_expr *expr, const char *what, struct value *value) {

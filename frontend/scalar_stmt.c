@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* --- variables --------------------------------------------------------------------------------------------------- */
+/* --- variables ---------------------------------------------------------------------------------------------------- */
 
 void scalar_put(struct scalar *s, int slot, struct value value) {
     struct value *kept = ARENA_NEW(s->arena, struct value);
@@ -95,7 +95,7 @@ static void put_flag(struct scalar *s, int slot, bool value) {
     scalar_put(s, slot, scalar_wrap(scalar_bool(s, value), (struct type){TY_BOOL, STRONG, 0}, (struct span){0, 0}));
 }
 
-/* --- assignment -------------------------------------------------------------------------------------------------- */
+/* --- assignment --------------------------------------------------------------------------------------------------- */
 
 static void assign_target(struct scalar *s, const struct ast_expr *target, const struct value *value) {
     if (target->kind != AST_NAME) {
@@ -139,7 +139,7 @@ static void assign(struct scalar *s, const struct ast_stmt *stmt) {
         assign_target(s, stmt->assign.targets[i], value.kind == VALUE_TUPLE ? &value.items[i] : &value);
 }
 
-/* --- return ------------------------------------------------------------------------------------------------------ */
+/* --- return ------------------------------------------------------------------------------------------------------- */
 
 /* Result `i` as its declared type. */
 static struct value declared_result(struct scalar *s, int i, const struct value *value) {
@@ -197,7 +197,7 @@ static int leaving_slot(const struct scalar *s) {
     return s->loop_level ? scalar_slot_skip(s, s->loop_level - 1) : s->slot_returned;
 }
 
-/* --- branches ---------------------------------------------------------------------------------------------------- */
+/* --- branches ----------------------------------------------------------------------------------------------------- */
 
 static void branch_from(struct scalar *s, const struct ast_stmt *stmt, int i) {
     if (i == stmt->branch.n_branches) {

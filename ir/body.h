@@ -9,16 +9,14 @@
  *   size      -                   .i: number of size     i64, uniform: kernel->sizes[imm]
  *   index     -                   .i: loop dimension     i64: the position in that loop dimension
  *   read      -                   .i: operand            element of a loop operand at the current position
- *   load      i0 .. i(r-1) (i64)  .i: operand            element of a whole operand; subscripts checked against its sizes;
- *                                                        negative ones are out of range
- *   len       -                   .i: operand, .dim      i64, uniform: size of dimension `dim` of a whole operand
- *   param     -                   .i: number             the region's parameter
- *   if        cond (bool)         -                      two regions, each yields n results; read them with OP_result
- *   loop      initial values      -                      regions[0] "while": params are the carried values, yields one bool;
- *                                                        regions[1] "do": same params, yields the next carried values
- *   result    the if or loop      .i: number             one result of an if, one carried value of a loop after it ended
- *   store     value               .i: operand            writes an output operand at the current position; no result
- *   others                                               see ops.def
+ *   load      i0 .. i(r-1) (i64)  .i: operand            element of a whole operand; subscripts checked against its
+ * sizes; negative ones are out of range len       -                   .i: operand, .dim      i64, uniform: size of
+ * dimension `dim` of a whole operand param     -                   .i: number             the region's parameter if
+ * cond (bool)         -                      two regions, each yields n results; read them with OP_result loop initial
+ * values      -                      regions[0] "while": params are the carried values, yields one bool; regions[1]
+ * "do": same params, yields the next carried values result    the if or loop      .i: number             one result of
+ * an if, one carried value of a loop after it ended store     value               .i: operand            writes an
+ * output operand at the current position; no result others                                               see ops.def
  *
  * `loop` runs: while (regions[0](carried)) carried = regions[1](carried).
  * break, continue and early return have been turned into carried flags and ifs by the front end.
@@ -64,14 +62,14 @@ struct ir_function {
     struct {
         enum dtype type;
         int rank;
-    } *whole;
+    } * whole;
 };
 
-/* --- making bodies ---------------------------------------------------------------------------------------------- */
+/* --- making bodies ------------------------------------------------------------------------------------------------ */
 
 struct ir_region *body_region(struct arena *arena, int n_params, const enum dtype *param_types);
-/* Appends an operation; `args` is copied. A LOWER_EXPAND operation is replaced by what it stands for: the last of the values
- * appended is returned. Checks nothing: verify_kernel does. */
+/* Appends an operation; `args` is copied. A LOWER_EXPAND operation is replaced by what it stands for: the last of the
+ * values appended is returned. Checks nothing: verify_kernel does. */
 struct ir_value *body_op(struct arena *arena, struct ir_region *at, enum op op, enum dtype type, int n_args,
                          struct ir_value *const *args, struct span span);
 struct ir_value *body_const_int(struct arena *arena, struct ir_region *at, enum dtype type, int64_t value);
@@ -85,8 +83,9 @@ void body_set_results(struct arena *arena, struct ir_region *region, int n, stru
 void body_inline(struct arena *arena, struct ir_region *to, const struct ir_region *from, struct ir_value *const *args,
                  const int *operand_map, struct ir_value **results_out);
 
-/* Gives every value reachable from the region a dense id in execution order (a region's params, then its values); returns
- * how many. Ids are scratch: body_inline renumbers `from`. body_number_from starts at `first` and returns the next free id. */
+/* Gives every value reachable from the region a dense id in execution order (a region's params, then its values);
+ * returns how many. Ids are scratch: body_inline renumbers `from`. body_number_from starts at `first` and returns the
+ * next free id. */
 int body_number(struct ir_region *region);
 int body_number_from(struct ir_region *region, int first);
 

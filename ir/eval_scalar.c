@@ -7,8 +7,7 @@
 
 #include "ir/eval.h"
 
-/* --- integers: kept in 64 bits, sign- or zero-extended from the type's width
- * ------------------------------------------ */
+/* --- integers: kept in 64 bits, sign- or zero-extended from the type's width -------------------------------------- */
 
 static int width_of(enum dtype type) {
     return type == TY_BOOL ? 1 : 8 * dtype_size(type);
@@ -107,8 +106,7 @@ static union scalar eval_int(enum op op, enum dtype type, const union scalar *ar
     }
 }
 
-/* --- floats: once for each type, so that f32 is computed in float
- * ------------------------------------------------------ */
+/* --- floats: once for each type, so that f32 is computed in float ------------------------------------------------- */
 
 /* Python's floor division and remainder, as NumPy computes them: exact remainder first, quotient snapped to an integer.
  */
@@ -210,8 +208,7 @@ static union scalar eval_f32(enum op op, const union scalar *args, const struct 
     return (union scalar){.f32 = arithmeticf(op, a, b, c)};
 }
 
-/* --- conversions
- * ------------------------------------------------------------------------------------------------------- */
+/* --- conversions -------------------------------------------------------------------------------------------------- */
 
 /* Saturating: NaN gives 0. f32 values are exact in double. */
 static union scalar int_from_float(enum dtype to, double x) {

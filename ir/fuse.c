@@ -1,9 +1,10 @@
-/* fuse.c: the driver of fusion. For every straight-line stretch: choose groups, give stored nodes slots, build the kernels,
- * and order everything into actions.
+/* fuse.c: the driver of fusion. For every straight-line stretch: choose groups, give stored nodes slots, build the
+ * kernels, and order everything into actions.
  *
- * Order. Effects (print, save, assert, load) cut a stretch into epochs. Within an epoch: sizes, then checks in program order,
- * then kernels by stage, then the effect. So a check fails before any kernel that relies on it, and nothing after a failed
- * assert is computed. Arrays that a stretch assigns to slots it also reads are moved there at its end. */
+ * Order. Effects (print, save, assert, load) cut a stretch into epochs. Within an epoch: sizes, then checks in program
+ * order, then kernels by stage, then the effect. So a check fails before any kernel that relies on it, and nothing
+ * after a failed assert is computed. Arrays that a stretch assigns to slots it also reads are moved there at its end.
+ */
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,7 +12,7 @@
 
 enum { DEFAULT_KERNEL_VALUES = 20000 };
 
-/* --- actions ------------------------------------------------------------------------------------------------------------ */
+/* --- actions ------------------------------------------------------------------------------------------------------ */
 
 static struct plan_action *add_action(struct plan *plan, struct plan_step *step, enum action_kind kind) {
     struct plan_action *action = ARENA_NEW(plan->arena, struct plan_action);
@@ -20,7 +21,7 @@ static struct plan_action *add_action(struct plan *plan, struct plan_step *step,
     return action;
 }
 
-/* --- sizes -------------------------------------------------------------------------------------------------------------- */
+/* --- sizes -------------------------------------------------------------------------------------------------------- */
 
 /* The sizes that something needs, by id, as marks; turned into runs of ids. */
 struct size_set {
@@ -72,7 +73,7 @@ static void add_size_actions(struct fuse *fuse, struct plan_step *step, struct s
     }
 }
 
-/* --- slots -------------------------------------------------------------------------------------------------------------- */
+/* --- slots -------------------------------------------------------------------------------------------------------- */
 
 /* Stored nodes get slots: the variable's own where nothing reads its old value, else a temporary. */
 static void give_slots(struct fuse *fuse) {
@@ -95,7 +96,7 @@ static void give_slots(struct fuse *fuse) {
     }
 }
 
-/* --- one stretch -------------------------------------------------------------------------------------------------------- */
+/* --- one stretch -------------------------------------------------------------------------------------------------- */
 
 static int compare_groups(const void *pa, const void *pb) {
     const struct fuse_group *a = *(struct fuse_group *const *)pa, *b = *(struct fuse_group *const *)pb;
@@ -140,19 +141,21 @@ static void add_epoch(struct fuse *fuse, struct plan_step *step, int epoch, stru
     }
     for (int i = first; i < end; i++) {
         struct fuse_group *group = fuse->groups[i];
-        if (group->kind != FUSE_SHARE) need_launch(set, group->launch);
+        if (group->kind != FUSE_SHARE)
+            need_launch(set, group->launch);
         else
             for (int d = 0; d < group->roots[0]->rank; d++) need_size(set, group->roots[0]->shape[d]);
     }
     add_size_actions(fuse, step, set);
 
     for (int i = first_sink; i < end_sink; i++)
-        if (graph->sinks[i]->kind == SINK_CHECK)
-            add_action(fuse->plan, step, ACTION_CHECK)->sink = graph->sinks[i];
+        if (graph->sinks[i]->kind == SINK_CHECK) add_action(fuse->plan, step, ACTION_CHECK)->sink = graph->sinks[i];
     for (int i = first; i < end; i++) {
         struct fuse_group *group = fuse->groups[i];
-        if (group->kind == FUSE_SHARE) add_reshape(fuse, step, group->roots[0]);
-        else add_action(fuse->plan, step, ACTION_KERNEL)->launch = group->launch;
+        if (group->kind == FUSE_SHARE)
+            add_reshape(fuse, step, group->roots[0]);
+        else
+            add_action(fuse->plan, step, ACTION_KERNEL)->launch = group->launch;
     }
     for (int i = first_sink; i < end_sink; i++) {
         struct graph_sink *sink = graph->sinks[i];
@@ -164,8 +167,8 @@ static void add_epoch(struct fuse *fuse, struct plan_step *step, int epoch, stru
     }
 }
 
-/* Variables whose value was computed elsewhere, or whose old value was still read. If one such move reads a slot that another
- * overwrites (a, b = b, a), all go through temporaries. */
+/* Variables whose value was computed elsewhere, or whose old value was still read. If one such move reads a slot that
+ * another overwrites (a, b = b, a), all go through temporaries. */
 static void add_moves(struct fuse *fuse, struct plan_step *step) {
     struct graph *graph = fuse->graph;
     bool tangled = false;
@@ -241,7 +244,8 @@ static void add_frees(struct fuse *fuse, struct plan_step *step, int first_tempo
     step->n_actions = step->actions_capacity = 0;
     for (int i = 0; i < n; i++) {
         ARENA_PUSH(fuse->plan->arena, step->actions, step->n_actions, step->actions_capacity) = old[i];
-        for (int t = head[i]; t >= 0; t = next[t]) add_action(fuse->plan, step, ACTION_FREE)->slot = first_temporary + t;
+        for (int t = head[i]; t >= 0; t = next[t])
+            add_action(fuse->plan, step, ACTION_FREE)->slot = first_temporary + t;
     }
 }
 
@@ -260,7 +264,8 @@ static void fuse_graph(struct plan *plan, struct plan_step *step, const struct f
     for (int i = 0; i < fuse.n_groups; i++)
         if (fuse.groups[i]->n_roots) fuse.groups[kept++] = fuse.groups[i];
     fuse.n_groups = kept;
-    struct progress progress = {.set = {ARENA_ARRAY(fuse.arena, unsigned char, plan->sizes.count + 1), plan->sizes.count}};
+    struct progress progress = {
+        .set = {ARENA_ARRAY(fuse.arena, unsigned char, plan->sizes.count + 1), plan->sizes.count}};
     for (int epoch = 0; epoch < fuse.n_epochs; epoch++) add_epoch(&fuse, step, epoch, &progress);
     add_moves(&fuse, step);
     add_frees(&fuse, step, first_temporary);
@@ -275,4 +280,6 @@ static void fuse_block(struct plan *plan, struct plan_block *block, const struct
     }
 }
 
-void fuse_plan(struct plan *plan, const struct fuse_limits *limits) { fuse_block(plan, &plan->body, limits); }
+void fuse_plan(struct plan *plan, const struct fuse_limits *limits) {
+    fuse_block(plan, &plan->body, limits);
+}

@@ -1,8 +1,8 @@
 /* fuse_choose.c: which nodes are stored, and which kernel computes each.
  *
- * Storing an array costs about 24 bytes of traffic an element (written, its line read, read again); at memory speed that is
- * the time of some ten vector operations or one elementary function. So cheap chains are computed again in every kernel
- * that wants them, dear ones are stored once. */
+ * Storing an array costs about 24 bytes of traffic an element (written, its line read, read again); at memory speed
+ * that is the time of some ten vector operations or one elementary function. So cheap chains are computed again in
+ * every kernel that wants them, dear ones are stored once. */
 #include <limits.h>
 #include <string.h>
 
@@ -13,10 +13,10 @@ enum {
     COST_DIVIDE = 4,
     COST_CALL = 12,
     COST_UFUNC = 40,
-    COST_LIMIT = 10,        /* dearer nodes that several kernels want are stored */
-    COST_LIMIT_REPEAT = 3,  /* dearer nodes that a broadcast would compute many times are stored */
+    COST_LIMIT = 10,       /* dearer nodes that several kernels want are stored */
+    COST_LIMIT_REPEAT = 3, /* dearer nodes that a broadcast would compute many times are stored */
     COST_MAX = 1 << 20,
-    MAX_STORES = 8,         /* of one map kernel: more write streams than that defeat the prefetcher */
+    MAX_STORES = 8, /* of one map kernel: more write streams than that defeat the prefetcher */
     MAX_REDUCTIONS = 16,
 };
 
@@ -54,7 +54,8 @@ static int op_cost(const struct graph_node *node) {
     }
 }
 
-/* --- what is live, and when it is first needed --------------------------------------------------------------------- */
+/* --- what is live, and when it is first needed ---------------------------------------------------------------------
+ */
 
 static bool ends_epoch(enum sink_kind kind) {
     return kind == SINK_PRINT || kind == SINK_SAVE || kind == SINK_ASSERT || kind == SINK_LOAD;
@@ -90,7 +91,8 @@ static void find_live(struct fuse *fuse) {
     }
 }
 
-/* --- what is stored ------------------------------------------------------------------------------------------------- */
+/* --- what is stored -------------------------------------------------------------------------------------------------
+ */
 
 static void estimate_costs(struct fuse *fuse) {
     for (int i = 0; i < fuse->graph->n_nodes; i++) {
@@ -120,8 +122,10 @@ static uint64_t home_of(const struct fuse *fuse, const struct graph_node *node) 
 }
 
 static void inline_into(struct fuse_node *arg, uint64_t home, int homes) {
-    if (homes > 1 || (arg->homes == 1 && arg->home != home)) arg->homes = 2;
-    else if (arg->homes == 0) arg->homes = 1, arg->home = home;
+    if (homes > 1 || (arg->homes == 1 && arg->home != home))
+        arg->homes = 2;
+    else if (arg->homes == 0)
+        arg->homes = 1, arg->home = home;
 }
 
 /* True if some dimension of the viewing shape does not move in the source: its elements are read again and again. */
@@ -186,8 +190,10 @@ static void bound_weights(struct fuse *fuse) {
         for (int k = 0; k < node->n_args; k++) {
             const struct fuse_node *arg = &fuse->nodes[node->args[k]->id];
             if (arg->stored || node->args[k]->op == OP_reduce) continue;
-            if (arg->uses == 1) weight += arg->weight;
-            else if (arg->weight > shared) shared = arg->weight;
+            if (arg->uses == 1)
+                weight += arg->weight;
+            else if (arg->weight > shared)
+                shared = arg->weight;
         }
         weight += shared;
         info->weight = weight > INT_MAX / 2 ? INT_MAX / 2 : (int)weight;
@@ -198,7 +204,8 @@ static void bound_weights(struct fuse *fuse) {
     }
 }
 
-/* --- groups ---------------------------------------------------------------------------------------------------------- */
+/* --- groups ----------------------------------------------------------------------------------------------------------
+ */
 
 static bool same_shape(int rank, const struct size *const *a, const struct size *const *b) {
     for (int d = 0; d < rank; d++)
@@ -214,7 +221,8 @@ static struct fuse_group *new_group(struct fuse *fuse, enum fuse_kind kind, int 
 }
 
 static struct fuse_group *find_group(struct fuse *fuse, enum fuse_kind kind, int epoch, int stage, int rank,
-                                     const struct size *const *shape, unsigned axes, enum fuse_lanes lanes, int weight) {
+                                     const struct size *const *shape, unsigned axes, enum fuse_lanes lanes,
+                                     int weight) {
     /* Newest first; groups of one stage are few, and a long program's are found near the end. */
     for (int i = fuse->n_groups - 1, seen = 0; i >= 0 && seen < 64; i--, seen++) {
         struct fuse_group *group = fuse->groups[i];
@@ -254,8 +262,8 @@ static bool group_before(const struct fuse_group *a, const struct fuse_group *b)
     return a->number < b->number;
 }
 
-/* The group in whose epilogue an elementwise node can be computed: that of its latest reduction, if all else that it reads is
- * there by then. NULL if none. */
+/* The group in whose epilogue an elementwise node can be computed: that of its latest reduction, if all else that it
+ * reads is there by then. NULL if none. */
 static struct fuse_group *epilogue_of(const struct fuse *fuse, const struct graph_node *node) {
     const struct fuse_node *info = &fuse->nodes[node->id];
     if (!fuse_is_elementwise(node)) return NULL;
@@ -279,7 +287,7 @@ static struct fuse_group *epilogue_of(const struct fuse *fuse, const struct grap
     return group;
 }
 
-/* --- maps that are computed in the pass of the reductions that read them ------------------------------------------------------ */
+/* --- maps that are computed in the pass of the reductions that read them ------------------------------------------ */
 
 enum { PASS_NODES = 256 }; /* looked at for one reduction; a larger expression gets a pass of its own */
 
@@ -292,8 +300,8 @@ struct pass {
     const struct graph_node *stack[PASS_NODES];
 };
 
-/* Finds the stored maps of stage `stage` that the reduction's operands read position by position. False if something else of that
- * stage is read, or if there is too much to look at. */
+/* Finds the stored maps of stage `stage` that the reduction's operands read position by position. False if something
+ * else of that stage is read, or if there is too much to look at. */
 static bool find_pass(struct pass *pass, const struct graph_node *reduce) {
     int depth = 0;
     for (int k = 0; k < reduce->n_args; k++) pass->stack[depth++] = reduce->args[k];
@@ -318,9 +326,10 @@ static bool find_pass(struct pass *pass, const struct graph_node *reduce) {
     return pass->n_maps > 0;
 }
 
-/* The group that reduces `node` in the pass that also stores the maps it reads; NULL if they need a pass before it. Only for whole
- * one-dimensional arrays: there a position of the reduction is a position of the map. */
-static struct fuse_group *share_pass(struct fuse *fuse, struct graph_node *node, int stage, enum fuse_lanes lanes, int weight) {
+/* The group that reduces `node` in the pass that also stores the maps it reads; NULL if they need a pass before it.
+ * Only for whole one-dimensional arrays: there a position of the reduction is a position of the map. */
+static struct fuse_group *share_pass(struct fuse *fuse, struct graph_node *node, int stage, enum fuse_lanes lanes,
+                                     int weight) {
     struct graph_node *x = node->args[0];
     struct fuse_node *info = &fuse->nodes[node->id];
     struct pass pass = {.fuse = fuse, .domain = x, .stage = stage};
@@ -363,8 +372,8 @@ static void choose_groups(struct fuse *fuse) {
             int weight = fuse->nodes[x->id].weight;
             struct fuse_group *group = share_pass(fuse, node, stage, lanes, weight);
             if (!group)
-                group = find_group(fuse, FUSE_REDUCE, info->epoch, stage + 1, x->rank, (const struct size *const *)x->shape,
-                                   node->axes, lanes, weight);
+                group = find_group(fuse, FUSE_REDUCE, info->epoch, stage + 1, x->rank,
+                                   (const struct size *const *)x->shape, node->axes, lanes, weight);
             if (lanes) group->lanes = lanes;
             group->weight += weight;
             ARENA_PUSH(fuse->arena, group->reduces, group->n_reduces, group->reduces_capacity) = node;
@@ -373,8 +382,10 @@ static void choose_groups(struct fuse *fuse) {
             continue;
         }
         info->epilogue = epilogue_of(fuse, node);
-        if (info->epilogue) info->stage = info->epilogue->stage;
-        else info->stage = stage + (info->stored ? 1 : 0);
+        if (info->epilogue)
+            info->stage = info->epilogue->stage;
+        else
+            info->stage = stage + (info->stored ? 1 : 0);
     }
     /* What leaves a reduction's kernel is stored. */
     for (int i = 0; i < graph->n_nodes; i++) {
@@ -382,7 +393,8 @@ static void choose_groups(struct fuse *fuse) {
         if (!fuse->nodes[i].live) continue;
         for (int k = 0; k < node->n_args; k++) {
             struct fuse_node *arg = &fuse->nodes[node->args[k]->id];
-            if (arg->epilogue && (node->op == OP_reduce || arg->epilogue != fuse->nodes[i].epilogue)) arg->stored = true;
+            if (arg->epilogue && (node->op == OP_reduce || arg->epilogue != fuse->nodes[i].epilogue))
+                arg->stored = true;
         }
         for (int k = 0; k < node->n_whole; k++)
             if (fuse->nodes[node->whole[k]->id].epilogue) fuse->nodes[node->whole[k]->id].stored = true;
@@ -395,8 +407,8 @@ static void choose_groups(struct fuse *fuse) {
         if (!group && node->op == OP_reshape && !fuse_reshape_is_view(node))
             group = new_group(fuse, FUSE_SHARE, info->epoch, info->stage);
         if (!group)
-            group = find_group(fuse, FUSE_MAP, info->epoch, info->stage, node->rank, (const struct size *const *)node->shape, 0,
-                               FUSE_LANES_ANY, info->weight);
+            group = find_group(fuse, FUSE_MAP, info->epoch, info->stage, node->rank,
+                               (const struct size *const *)node->shape, 0, FUSE_LANES_ANY, info->weight);
         group->weight += info->weight;
         ARENA_PUSH(fuse->arena, group->roots, group->n_roots, group->roots_capacity) = node;
     }
@@ -420,8 +432,10 @@ void fuse_choose(struct fuse *fuse) {
     for (int i = 0; i < graph->n_nodes; i++) {
         struct graph_node *node = graph->nodes[i];
         struct fuse_node *info = &fuse->nodes[i];
-        if (node->op == OP_literal) info->has_slot = true, info->slot = -1 - (int)node->imm.i;
-        else if (node->op == OP_const && info->stored) info->has_slot = true, info->slot = constant_slot(fuse, node);
+        if (node->op == OP_literal)
+            info->has_slot = true, info->slot = -1 - (int)node->imm.i;
+        else if (node->op == OP_const && info->stored)
+            info->has_slot = true, info->slot = constant_slot(fuse, node);
         else if (node->op == OP_input && (fuse_is_contiguous_input(fuse, node) || !info->stored))
             info->has_slot = true, info->slot = (int)node->imm.i;
     }

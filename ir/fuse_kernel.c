@@ -1,9 +1,9 @@
-/* fuse_kernel.c: one group of nodes becomes one kernel: the nodes' expressions are inlined down to stored arrays, through the
- * views between them.
+/* fuse_kernel.c: one group of nodes becomes one kernel: the nodes' expressions are inlined down to stored arrays,
+ * through the views between them.
  *
- * A node is lowered "under a map": the affine map from the kernel's loop dimensions to the node's subscripts. Equal maps are one
- * pointer, so (node, map) is the key under which a value is computed once. Works with an explicit stack: expressions may be
- * thousands of operations deep. */
+ * A node is lowered "under a map": the affine map from the kernel's loop dimensions to the node's subscripts. Equal
+ * maps are one pointer, so (node, map) is the key under which a value is computed once. Works with an explicit stack:
+ * expressions may be thousands of operations deep. */
 #include <string.h>
 
 #include "ir/fuse_internal.h"
@@ -34,7 +34,7 @@ struct build {
     struct size_table *sizes;
     struct ir_kernel *kernel;
     struct plan_launch *launch;
-    struct ir_region *region;    /* being filled: body or epilogue */
+    struct ir_region *region;      /* being filled: body or epilogue */
     const struct graph_node *root; /* lowered although it is stored */
     bool in_epilogue;
     struct memo *memo; /* open addressing */
@@ -49,14 +49,15 @@ struct build {
     const struct view_map *scalar_map; /* of rank-0 nodes */
 };
 
-/* --- maps -------------------------------------------------------------------------------------------------------------- */
+/* --- maps --------------------------------------------------------------------------------------------------------- */
 
 static bool same_map(const struct view_map *a, const struct view_map *b) {
     if (a->source_rank != b->source_rank) return false;
     for (int d = 0; d < a->source_rank; d++) {
         if (a->axis[d].offset != b->axis[d].offset || a->axis[d].n_terms != b->axis[d].n_terms) return false;
         for (int t = 0; t < a->axis[d].n_terms; t++)
-            if (a->axis[d].terms[t].dim != b->axis[d].terms[t].dim || a->axis[d].terms[t].coef != b->axis[d].terms[t].coef)
+            if (a->axis[d].terms[t].dim != b->axis[d].terms[t].dim ||
+                a->axis[d].terms[t].coef != b->axis[d].terms[t].coef)
                 return false;
     }
     return true;
@@ -127,7 +128,7 @@ void fuse_reshape_map(struct fuse *fuse, const struct graph_node *node, struct v
     }
 }
 
-/* --- operands and parameters -------------------------------------------------------------------------------------------- */
+/* --- operands and parameters -------------------------------------------------------------------------------------- */
 
 static int add_operand(struct build *b, struct kernel_operand operand, struct launch_operand where) {
     struct ir_kernel *kernel = b->kernel;
@@ -177,10 +178,11 @@ static int whole_operand(struct build *b, const struct graph_node *node) {
             return i;
     struct launch_operand where = {.slot = slot, .map = *map, .whole_rank = node->rank};
     for (int d = 0; d < node->rank; d++) where.whole_size[d] = node->shape[d];
-    return add_operand(b, (struct kernel_operand){.kind = OPERAND_WHOLE, .type = node->type, .rank = node->rank}, where);
+    return add_operand(b, (struct kernel_operand){.kind = OPERAND_WHOLE, .type = node->type, .rank = node->rank},
+                       where);
 }
 
-/* --- values -------------------------------------------------------------------------------------------------------------- */
+/* --- values ------------------------------------------------------------------------------------------------------- */
 
 static size_t memo_slot(const struct build *b, const struct graph_node *node, const struct view_map *map) {
     size_t hash = ((size_t)node->id * 0x9e3779b97f4a7c15u) ^ ((size_t)(uintptr_t)map >> 4) * 0xff51afd7ed558ccdu;
@@ -194,7 +196,8 @@ static struct ir_value *memo_get(const struct build *b, const struct graph_node 
     return b->memo[memo_slot(b, node, map)].value;
 }
 
-static void memo_put(struct build *b, const struct graph_node *node, const struct view_map *map, struct ir_value *value) {
+static void memo_put(struct build *b, const struct graph_node *node, const struct view_map *map,
+                     struct ir_value *value) {
     if ((b->n_memo + 1) * 2 > b->memo_capacity) {
         struct memo *old = b->memo;
         int old_capacity = b->memo_capacity;
@@ -274,19 +277,21 @@ static struct ir_value *call_value(struct build *b, struct graph_node *node, con
     for (int i = 0; i < b->n_calls; i++)
         if (b->calls[i].map == map && same_call(b->calls[i].node, node)) return b->calls[i].results[node->imm.i];
     struct ir_value **args = ARENA_ARRAY(b->arena, struct ir_value *, node->n_args + 1);
-    for (int i = 0; i < node->n_args; i++)
-        args[i] = memo_get(b, node->args[i], arg_map(b, node->args[i], map));
+    for (int i = 0; i < node->n_args; i++) args[i] = memo_get(b, node->args[i], arg_map(b, node->args[i], map));
     int *operands = ARENA_ARRAY(b->arena, int, node->n_whole + 1);
     for (int i = 0; i < node->n_whole; i++) operands[i] = whole_operand(b, node->whole[i]);
-    struct inlined_call call = {node, map, ARENA_ARRAY(b->arena, struct ir_value *, node->function->body.n_results + 1)};
+    struct inlined_call call = {node, map,
+                                ARENA_ARRAY(b->arena, struct ir_value *, node->function->body.n_results + 1)};
     body_inline(b->arena, b->region, &node->function->body, args, operands, call.results);
     if (has_loop(&node->function->body)) b->kernel->diverges = true;
     ARENA_PUSH(b->arena, b->calls, b->n_calls, b->calls_capacity) = call;
     return call.results[node->imm.i];
 }
 
-static struct ir_value *leaf_read(struct build *b, const struct graph_node *node, int slot, const struct view_map *map) {
-    struct ir_value *value = body_leaf(b->arena, b->region, OP_read, node->type, read_operand(b, slot, node->type, map));
+static struct ir_value *leaf_read(struct build *b, const struct graph_node *node, int slot,
+                                  const struct view_map *map) {
+    struct ir_value *value =
+        body_leaf(b->arena, b->region, OP_read, node->type, read_operand(b, slot, node->type, map));
     value->span = node->span;
     return value;
 }
@@ -358,7 +363,7 @@ static void store_root(struct build *b, struct graph_node *node, const struct vi
     store->imm.i = operand;
 }
 
-/* --- kernels -------------------------------------------------------------------------------------------------------------- */
+/* --- kernels ------------------------------------------------------------------------------------------------------ */
 
 static void build_map(struct build *b) {
     struct fuse_group *group = b->group;
@@ -421,12 +426,13 @@ static const char *kernel_name(struct build *b, int index) {
     strbuf_init(&name, b->arena);
     strbuf_printf(&name, "k%d", index);
     if (group->kind == FUSE_MAP) strbuf_puts(&name, "_map");
-    for (int i = 0; i < group->n_reduces && i < 3; i++) strbuf_printf(&name, "_%s", reduce_names[group->reduces[i]->reduce]);
+    for (int i = 0; i < group->n_reduces && i < 3; i++)
+        strbuf_printf(&name, "_%s", reduce_names[group->reduces[i]->reduce]);
     return strbuf_text(&name);
 }
 
-/* The runtime merges dimensions of kernels that don't ask for positions: an operand that moves along one parallel (or reduced)
- * dimension may then move along any of them. */
+/* The runtime merges dimensions of kernels that don't ask for positions: an operand that moves along one parallel (or
+ * reduced) dimension may then move along any of them. */
 static void widen_uses(struct ir_kernel *kernel) {
     unsigned par = (1u << kernel->n_par) - 1, red = ((1u << kernel->n_red) - 1) << kernel->n_par;
     if (kernel->uses_index) return;
@@ -443,8 +449,10 @@ void fuse_build(struct fuse *fuse, struct fuse_group *group) {
     b.launch->kernel = b.kernel;
     struct view_map scalar = {.source_rank = 0};
     b.scalar_map = intern_map(&b, &scalar);
-    if (group->kind == FUSE_MAP) build_map(&b);
-    else build_reduce(&b);
+    if (group->kind == FUSE_MAP)
+        build_map(&b);
+    else
+        build_reduce(&b);
     widen_uses(b.kernel);
     kernel_number(b.kernel);
     struct plan *plan = fuse->plan;

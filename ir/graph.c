@@ -15,8 +15,7 @@ struct graph *graph_new(struct arena *arena, struct size_table *sizes) {
     return graph;
 }
 
-/* --- value numbering
- * -------------------------------------------------------------------------------------------------- */
+/* --- value numbering ---------------------------------------------------------------------------------------------- */
 
 static uint64_t mix(uint64_t h, uint64_t value) {
     h = (h ^ value) * UINT64_C(0x9E3779B97F4A7C15);
@@ -122,8 +121,7 @@ struct graph_node *graph_number(struct graph *graph, const struct graph_node *wa
     return node;
 }
 
-/* --- leaves
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- leaves ------------------------------------------------------------------------------------------------------- */
 
 static void set_shape(struct graph_node *node, int rank, const struct size *const *shape) {
     node->rank = rank;
@@ -170,8 +168,7 @@ struct graph_node *graph_literal(struct graph *graph, int literal, enum dtype ty
     return graph_number(graph, &node);
 }
 
-/* --- elementwise operations
- * ----------------------------------------------------------------------------------------------- */
+/* --- elementwise operations --------------------------------------------------------------------------------------- */
 
 /* A constant node's value, and back. */
 static union scalar const_value(const struct graph_node *node) {
@@ -278,8 +275,7 @@ struct graph_node *graph_convert(struct graph *graph, struct graph_node *x, enum
     return graph_op(graph, OP_convert, type, 1, &x, span);
 }
 
-/* --- reductions, calls, sinks
- * ---------------------------------------------------------------------------------------------- */
+/* --- reductions, calls, sinks ------------------------------------------------------------------------------------- */
 
 struct graph_node *graph_reduce(struct graph *graph, enum reduce_op op, enum dtype type, unsigned axes, int n_args,
                                 struct graph_node *const *args, struct span span) {

@@ -10,8 +10,8 @@
  *                   (lane i with lane i + half), blocks by adjacent pairs, an odd one passing up.
  *   KERNEL_COLUMNS  reduces, but the last dimension of the operand is kept: per output element, sequential runs of 64
  *                   reduced positions (starting from the identity), then runs combine by adjacent pairs.
- * Missing elements count as the identity. The body's results are the operands of the reductions, in order; the epilogue is evaluated
- * once per parallel position: its params are the reductions' values, and it stores to the outputs.
+ * Missing elements count as the identity. The body's results are the operands of the reductions, in order; the epilogue
+ * is evaluated once per parallel position: its params are the reductions' values, and it stores to the outputs.
  */
 #ifndef IR_KERNEL_H
 #define IR_KERNEL_H
@@ -24,8 +24,9 @@ enum kernel_kind { KERNEL_MAP, KERNEL_LANES, KERNEL_COLUMNS };
 enum operand_kind {
     OPERAND_READ,  /* an element per position: address = data + sum(stride[j] * position[j]) */
     OPERAND_WHOLE, /* subscripted by the body (OP_load): has its own sizes and strides */
-    OPERAND_WRITE, /* stored to, one element per parallel position; C-contiguous over the parallel dimensions. With `uses` set (the
-                      one reduced dimension of a LANES kernel that has no other dimension): one per position, stored by the body */
+    OPERAND_WRITE, /* stored to, one element per parallel position; C-contiguous over the parallel dimensions. With
+                      `uses` set (the one reduced dimension of a LANES kernel that has no other dimension): one per
+                      position, stored by the body */
 };
 
 enum { KERNEL_MAX_LOOPS = 16 };
@@ -40,9 +41,9 @@ struct kernel_operand {
 
 struct kernel_reduction {
     enum reduce_op op;
-    enum dtype type;   /* of the value given to the epilogue: sum: accumulator type; argmin..: i64; var: f64 */
-    int first_arg;     /* its operand(s): body.results[first_arg...]: 1, or 2 for REDUCE_VAR (x, counts).
-                          Type of the operand: sum prod min max: `type`; any all: bool; arg*: any number */
+    enum dtype type; /* of the value given to the epilogue: sum: accumulator type; argmin..: i64; var: f64 */
+    int first_arg;   /* its operand(s): body.results[first_arg...]: 1, or 2 for REDUCE_VAR (x, counts).
+                        Type of the operand: sum prod min max: `type`; any all: bool; arg*: any number */
 };
 
 struct ir_kernel {
@@ -56,13 +57,13 @@ struct ir_kernel {
     int n_reductions;
     struct kernel_reduction *reductions;
     struct ir_region epilogue; /* KERNEL_LANES, KERNEL_COLUMNS */
-    int lanes;                 /* KERNEL_LANES: 64 if the float operands are f32, else 32; a block is 64 * lanes elements.
-                                  (Reductions of f32 and f64 are never siblings in one kernel; integers fit either.) */
-    bool uses_index;           /* the body has OP_index: loop dimensions must not be merged */
-    bool diverges;             /* has loops or branches that may differ by element: schedule dynamically */
+    int lanes;       /* KERNEL_LANES: 64 if the float operands are f32, else 32; a block is 64 * lanes elements.
+                        (Reductions of f32 and f64 are never siblings in one kernel; integers fit either.) */
+    bool uses_index; /* the body has OP_index: loop dimensions must not be merged */
+    bool diverges;   /* has loops or branches that may differ by element: schedule dynamically */
 };
 
-/* --- how compiled kernels are called: shared by back ends and runtime -------------------------------------------- */
+/* --- how compiled kernels are called: shared by back ends and runtime --------------------------------------------- */
 
 struct kernel_argument {
     char *data;            /* OPERAND_READ/WRITE: the element at position 0...0 */
@@ -72,9 +73,9 @@ struct kernel_argument {
 
 /* What all threads of one launch share. */
 struct kernel_watch {
-    const volatile int *cancel; /* nonzero: stop soon; never NULL */
-    int stop;                   /* set (relaxed atomic) by the first error or cancellation seen: loops end */
-    int64_t error_position;     /* smallest flattened par*red position whose evaluation failed; INT64_MAX: none */
+    const volatile int *cancel;   /* nonzero: stop soon; never NULL */
+    int stop;                     /* set (relaxed atomic) by the first error or cancellation seen: loops end */
+    int64_t error_position;       /* smallest flattened par*red position whose evaluation failed; INT64_MAX: none */
     int error_operand, error_dim; /* which whole operand and subscript */
     int error_site;               /* id of the OP_load (kernel-wide numbering: body, then epilogue) */
     int64_t error_index, error_size;
@@ -106,10 +107,12 @@ enum access_class {
 
 struct kernel_code; /* a back end's compiled variant */
 
-/* Numbers the values of the body, then of the epilogue, densely (as error_site counts them); returns how many there are. */
+/* Numbers the values of the body, then of the epilogue, densely (as error_site counts them); returns how many there
+ * are. */
 int kernel_number(struct ir_kernel *kernel);
 
-/* The text form, which parse_kernel reads (see ir/print.c for an example). Renumbers the kernel as kernel_number does. */
+/* The text form, which parse_kernel reads (see ir/print.c for an example). Renumbers the kernel as kernel_number does.
+ */
 void kernel_print(const struct ir_kernel *kernel, struct strbuf *out);
 
 #endif

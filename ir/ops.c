@@ -71,7 +71,7 @@ enum reduce_op reduce_from_name(const char *name) {
     return REDUCE_COUNT_;
 }
 
-/* --- expansions ------------------------------------------------------------------------------------------------- */
+/* --- expansions --------------------------------------------------------------------------------------------------- */
 
 static void *make(const struct op_maker *maker, enum op op, enum dtype type, void *a, void *b, void *c) {
     return maker->op(maker->host, op, type, op_info[op].arity, (void *[]){a, b, c});

@@ -15,27 +15,27 @@
 
 /* How the result's type follows from the operands', before conversions are inserted. Read by the checker. */
 enum op_rule {
-    RULE_NONE,       /* not callable from source: structure, or made by the compiler only */
-    RULE_ARITH,      /* promote; bool becomes i64 (+ - * // % ** neg abs sign square ...) */
-    RULE_NUMBER,     /* promote, bool stays bool (min max where clip fmin fmax) */
-    RULE_DIVIDE,     /* promote; integers and bool become f64 */
-    RULE_FLOAT,      /* promote; integers and bool become f64 (sqrt exp ... atan2 hypot) */
-    RULE_FLOAT_INT,  /* ldexp: first as RULE_FLOAT, second converts to i32 */
-    RULE_ROUND,      /* floor ceil trunc rint round: floats keep their type, integers and bool pass unchanged */
-    RULE_BITS,       /* promote; integers and bool only (& | ^ ~) */
-    RULE_SHIFT,      /* promote; integers only, bool becomes i64 (<< >> rotl rotr popcount) */
-    RULE_COMPARE,    /* promote for the comparison, exactly for mixed integers; result bool */
-    RULE_LOGIC,      /* bools only (and or not) */
-    RULE_CLASSIFY,   /* isnan ...: any number, integers give constants; result bool */
-    RULE_SELECT,     /* where(c, a, b): c bool, a and b promote */
+    RULE_NONE,      /* not callable from source: structure, or made by the compiler only */
+    RULE_ARITH,     /* promote; bool becomes i64 (+ - * // % ** neg abs sign square ...) */
+    RULE_NUMBER,    /* promote, bool stays bool (min max where clip fmin fmax) */
+    RULE_DIVIDE,    /* promote; integers and bool become f64 */
+    RULE_FLOAT,     /* promote; integers and bool become f64 (sqrt exp ... atan2 hypot) */
+    RULE_FLOAT_INT, /* ldexp: first as RULE_FLOAT, second converts to i32 */
+    RULE_ROUND,     /* floor ceil trunc rint round: floats keep their type, integers and bool pass unchanged */
+    RULE_BITS,      /* promote; integers and bool only (& | ^ ~) */
+    RULE_SHIFT,     /* promote; integers only, bool becomes i64 (<< >> rotl rotr popcount) */
+    RULE_COMPARE,   /* promote for the comparison, exactly for mixed integers; result bool */
+    RULE_LOGIC,     /* bools only (and or not) */
+    RULE_CLASSIFY,  /* isnan ...: any number, integers give constants; result bool */
+    RULE_SELECT,    /* where(c, a, b): c bool, a and b promote */
 };
 
 /* What a back end does for an operation.
  * LOWER_INST: the emitter has a case of its own (a few machine instructions).
- * LOWER_CALL: a vector-math function by `vec`, for floats; where a library has none (ulp 0), eval1 ... eval2f lane by lane:
- *   those addresses are thread-safe and set no global state. OP_pow of integers is computed in place, as LOWER_INST.
- * LOWER_EXPAND: other operations: graph_op and body_op replace it when it is made (see op_expand); IR never holds one.
- * LOWER_CUSTOM: structure, handled by name in every back end. */
+ * LOWER_CALL: a vector-math function by `vec`, for floats; where a library has none (ulp 0), eval1 ... eval2f lane by
+ * lane: those addresses are thread-safe and set no global state. OP_pow of integers is computed in place, as
+ * LOWER_INST. LOWER_EXPAND: other operations: graph_op and body_op replace it when it is made (see op_expand); IR never
+ * holds one. LOWER_CUSTOM: structure, handled by name in every back end. */
 enum op_lower { LOWER_CUSTOM, LOWER_INST, LOWER_CALL, LOWER_EXPAND };
 
 enum op_flags {
@@ -47,8 +47,8 @@ enum op_flags {
 
 enum math_library { MATH_LIBM, MATH_LIBMVEC, MATH_SLEEF, MATH_LIBRARIES };
 
-/* Largest error in ULP, by element type; 0 where this library has no vector form of the function (MATH_LIBM: 0 means that
- * every result is correctly rounded, as it is with LOWER_INST). */
+/* Largest error in ULP, by element type; 0 where this library has no vector form of the function (MATH_LIBM: 0 means
+ * that every result is correctly rounded, as it is with LOWER_INST). */
 struct op_ulp {
     float f32, f64;
 };
@@ -61,13 +61,14 @@ struct op_info {
     enum op_rule rule;
     unsigned flags;
     enum op_lower lower;
-    const char *vec;    /* LOWER_CALL: the libm name ("exp"); vector names are derived from it (_ZGVeN8v_exp, Sleef_expd8_u10...) */
-    const char *sleef;  /* LOWER_CALL: the end of SLEEF's name ("u10"), NULL where it has none */
+    const char *vec;   /* LOWER_CALL: the libm name ("exp"); vector names are derived from it (_ZGVeN8v_exp,
+                          Sleef_expd8_u10...) */
+    const char *sleef; /* LOWER_CALL: the end of SLEEF's name ("u10"), NULL where it has none */
     double (*eval1)(double), (*eval2)(double, double); /* LOWER_CALL: libm's, the evaluator's default */
     float (*eval1f)(float), (*eval2f)(float, float);
     struct op_ulp ulp[MATH_LIBRARIES]; /* bound by library: {libm}, {libmvec}, {SLEEF} */
-    const char *cuda;   /* CUDA C template: $0 $1 $2 operands, $f the suffix "f" for f32; NULL with LOWER_CUSTOM only */
-    const char *doc;    /* one line for :help and the language reference */
+    const char *cuda; /* CUDA C template: $0 $1 $2 operands, $f the suffix "f" for f32; NULL with LOWER_CUSTOM only */
+    const char *doc;  /* one line for :help and the language reference */
 };
 
 enum op {
@@ -95,11 +96,11 @@ void *op_expand(enum op op, enum dtype type, void *const *args, const struct op_
 
 /* Reductions: the primitive ones, of which the front end makes the rest (mean = sum / n, norm = sqrt(sum(x*x))). */
 enum reduce_op {
-    REDUCE_SUM,    /* identity -0.0 for floats (so that a sum of -0.0 stays -0.0; an EMPTY sum is +0), 0 */
-    REDUCE_PROD,   /* identity 1 */
-    REDUCE_MIN,    /* propagates NaN, -0 < +0; identity +inf or the type's largest */
+    REDUCE_SUM,  /* identity -0.0 for floats (so that a sum of -0.0 stays -0.0; an EMPTY sum is +0), 0 */
+    REDUCE_PROD, /* identity 1 */
+    REDUCE_MIN,  /* propagates NaN, -0 < +0; identity +inf or the type's largest */
     REDUCE_MAX,
-    REDUCE_FMIN,   /* ignores NaN; all NaN gives NaN; identity NaN */
+    REDUCE_FMIN, /* ignores NaN; all NaN gives NaN; identity NaN */
     REDUCE_FMAX,
     REDUCE_ANY,    /* bool or; identity false */
     REDUCE_ALL,    /* bool and; identity true */
@@ -107,7 +108,8 @@ enum reduce_op {
     REDUCE_ARGMAX,
     REDUCE_NANARGMIN, /* NaN skipped; -1 if there is nothing else (the front end checks) */
     REDUCE_NANARGMAX,
-    REDUCE_VAR,    /* M2, the sum of squared deviations from the mean, f64; two operands: x (f32 or f64) and a bool "counts" */
+    REDUCE_VAR, /* M2, the sum of squared deviations from the mean, f64; two operands: x (f32 or f64) and a bool
+                   "counts" */
     REDUCE_COUNT_
 };
 extern const char *const reduce_names[REDUCE_COUNT_];

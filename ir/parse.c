@@ -9,8 +9,7 @@
 
 enum { PARSE_MAX_DEPTH = 200 };
 
-/* --- tokens
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- tokens ------------------------------------------------------------------------------------------------------- */
 
 /* ASCII only: <ctype.h> follows the locale. */
 static bool is_digit(char c) {
@@ -125,8 +124,7 @@ bool parse_run(struct parser *parser, struct arena *arena, const char *text, str
     return true;
 }
 
-/* --- words and numbers
- * ------------------------------------------------------------------------------------------------- */
+/* --- words and numbers -------------------------------------------------------------------------------------------- */
 
 static char *copy_token(struct parser *parser) {
     return arena_strndup(parser->arena, parser->token.text, parser->token.length);
@@ -277,8 +275,7 @@ void parse_new_scope(struct parser *parser) {
     parser->scope++;
 }
 
-/* --- sizes: what size_print writes
- * -------------------------------------------------------------------------------------- */
+/* --- sizes: what size_print writes -------------------------------------------------------------------------------- */
 
 /* A leaf: s3, s3.d0 or s3.d0!. */
 static const struct size *parse_size_leaf(struct parser *parser) {

@@ -138,8 +138,7 @@ void parse_region(struct parser *parser, struct ir_region *region) {
     parse_leave(parser);
 }
 
-/* --- kernels
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- kernels ------------------------------------------------------------------------------------------------------ */
 
 struct kernel_parse {
     struct parser parser; /* first: the worker gets a pointer to it */

@@ -168,8 +168,7 @@ static void parse_node(struct parser *parser, struct graph *graph, const struct 
     parse_define(parser, id, graph_number(graph, &node));
 }
 
-/* --- sinks
- * --------------------------------------------------------------------------------------------------------------- */
+/* --- sinks -------------------------------------------------------------------------------------------------------- */
 
 static void set_node(struct parser *parser, struct graph_sink *sink) {
     sink->n_nodes = 1;

@@ -1,9 +1,9 @@
-/* plan.h: a whole program for one signature: a tree of steps. Control flow is steps; each straight-line stretch is a graph,
- * which fuse_plan (ir/fuse.h) cuts into kernels and orders into actions.
+/* plan.h: a whole program for one signature: a tree of steps. Control flow is steps; each straight-line stretch is a
+ * graph, which fuse_plan (ir/fuse.h) cuts into kernels and orders into actions.
  *
- * Slots hold arrays: inputs, program variables that steps carry, stored intermediates, outputs. Arrays are immutable and
- * reference counted, so assigning one slot to another shares; a slot that a step fills always holds a C-contiguous array
- * (inputs may have any strides). Owner: the arena the plan was built in.
+ * Slots hold arrays: inputs, program variables that steps carry, stored intermediates, outputs. Arrays are immutable
+ * and reference counted, so assigning one slot to another shares; a slot that a step fills always holds a C-contiguous
+ * array (inputs may have any strides). Owner: the arena the plan was built in.
  */
 #ifndef IR_PLAN_H
 #define IR_PLAN_H
@@ -15,7 +15,7 @@ struct plan_slot {
     const char *name; /* source name, or NULL for a temporary */
     enum dtype type;
     int rank;
-    int input;        /* number of the program input it is, or -1 */
+    int input; /* number of the program input it is, or -1 */
 };
 
 struct plan_literal {
@@ -26,18 +26,20 @@ struct plan_literal {
 };
 
 enum action_kind {
-    ACTION_SIZES,  /* evaluate sizes[first .. first+count) of the plan's size table (those whose leaves are now known) */
-    ACTION_CHECK,  /* sink->check */
+    ACTION_SIZES, /* evaluate sizes[first .. first+count) of the plan's size table (those whose leaves are now known) */
+    ACTION_CHECK, /* sink->check */
     ACTION_KERNEL, /* allocate the output slots, run */
-    ACTION_SHARE,  /* slot `slot` becomes the array of slot `source` (seen through `map`, if any: stays C-contiguous) or of a literal */
+    ACTION_SHARE,  /* slot `slot` becomes the array of slot `source` (seen through `map`, if any: stays C-contiguous) or
+                      of a literal */
     ACTION_EFFECT, /* sink: print, save, assert, load; node values come from effect_slots */
     ACTION_FREE,   /* drop slot `slot` */
 };
 
-/* Where a kernel operand comes from. READ: subscript d of the slot's array is map.axis[d] over the kernel's loop dimensions. */
+/* Where a kernel operand comes from. READ: subscript d of the slot's array is map.axis[d] over the kernel's loop
+ * dimensions. */
 struct launch_operand {
-    int slot;    /* >= 0: a slot; -1 - n: literal n */
-    struct view_map map;   /* OPERAND_READ and OPERAND_WHOLE (there over the whole operand's own subscripts) */
+    int slot;            /* >= 0: a slot; -1 - n: literal n */
+    struct view_map map; /* OPERAND_READ and OPERAND_WHOLE (there over the whole operand's own subscripts) */
     int whole_rank;
     const struct size *whole_size[TYPE_MAX_RANK]; /* OPERAND_WHOLE */
 };
@@ -53,14 +55,14 @@ struct plan_launch {
 
 struct plan_action {
     enum action_kind kind;
-    int first, count;      /* ACTION_SIZES: ids; evaluated in id order */
+    int first, count; /* ACTION_SIZES: ids; evaluated in id order */
     struct graph_sink *sink;
     struct plan_launch *launch;
-    int slot, source;      /* ACTION_SHARE: source as launch_operand.slot; ACTION_FREE */
+    int slot, source;           /* ACTION_SHARE: source as launch_operand.slot; ACTION_FREE */
     const struct view_map *map; /* ACTION_SHARE: also reshapes: then NULL and `shape` gives the new sizes */
     int rank;
     const struct size *shape[TYPE_MAX_RANK];
-    int *effect_slots;     /* ACTION_EFFECT: slot of each of sink->nodes */
+    int *effect_slots; /* ACTION_EFFECT: slot of each of sink->nodes */
 };
 
 enum step_kind {
@@ -97,7 +99,7 @@ struct plan {
     struct plan_literal *literals;
     int n_literals, literals_capacity;
     int n_inputs;
-    int *input_slots;          /* [n_inputs] */
+    int *input_slots; /* [n_inputs] */
     int n_outputs;
     int *output_slots;         /* [n_outputs]; the slots' arrays when the program ends */
     const char **output_names; /* name where the output is a plain variable, else NULL */
@@ -106,7 +108,7 @@ struct plan {
     struct plan_launch **launches; /* by index; made by fuse_plan */
     int n_launches, launches_capacity;
     bool has_effects;
-    int ulp;                   /* 4 or 1 */
+    int ulp; /* 4 or 1 */
     enum fp_mode fp;
 };
 

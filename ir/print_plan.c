@@ -96,8 +96,7 @@ static void print_slot(struct strbuf *out, int slot) {
         strbuf_printf(out, "literal %d", -1 - slot);
 }
 
-/* --- actions
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- actions ------------------------------------------------------------------------------------------------------ */
 
 static void print_launch(struct strbuf *out, int indent, const struct plan_launch *launch) {
     const struct ir_kernel *kernel = launch->kernel;
@@ -160,8 +159,7 @@ static void print_action(struct strbuf *out, int indent, const struct plan *plan
     strbuf_putc(out, '\n');
 }
 
-/* --- steps
- * --------------------------------------------------------------------------------------------------------------- */
+/* --- steps -------------------------------------------------------------------------------------------------------- */
 
 enum detail { DETAIL_GRAPHS, DETAIL_ACTIONS };
 

@@ -16,7 +16,7 @@ void size_table_init(struct size_table *table, struct arena *arena) {
     *table = (struct size_table){.arena = arena};
 }
 
-/* --- hash-consing ----------------------------------------------------------------------------------------------- */
+/* --- hash-consing ------------------------------------------------------------------------------------------------- */
 
 static uint64_t mix(uint64_t h, uint64_t value) {
     h = (h ^ value) * UINT64_C(0x9E3779B97F4A7C15);

@@ -206,8 +206,7 @@ bool verify_function(const struct ir_function *function, struct strbuf *why) {
     return check_region(&check, &function->body);
 }
 
-/* --- kernels
- * -------------------------------------------------------------------------------------------------------------- */
+/* --- kernels ------------------------------------------------------------------------------------------------------ */
 
 static bool check_operands(struct body_check *check, const struct ir_kernel *kernel) {
     for (int i = 0; i < kernel->n_operands; i++) {

@@ -11,9 +11,9 @@ static const volatile int never_cancelled = 0;
 /* A tensor of the caller, looked at once. */
 struct bound {
     enum dtype type;
-    bool contiguous; /* C order */
-    char *data;      /* of element [0, ..., 0] */
-    const char *begin, *end; /* the bytes it occupies */
+    bool contiguous;               /* C order */
+    char *data;                    /* of element [0, ..., 0] */
+    const char *begin, *end;       /* the bytes it occupies */
     int64_t stride[TYPE_MAX_RANK]; /* bytes */
 };
 
@@ -27,19 +27,22 @@ struct call {
     jit_status status;
 };
 
-/* --- binding --------------------------------------------------------------------------------------------------------------- */
+/* --- binding ------------------------------------------------------------------------------------------------------ */
 
-static bool refuse(struct call *call, jit_status status, const char *what, int number, const char *name, const char *problem) {
+static bool refuse(struct call *call, jit_status status, const char *what, int number, const char *name,
+                   const char *problem) {
     call->status = error_set(call->error, status, "%s %d%s%s%s: %s", what, number, name ? " `" : "", name ? name : "",
                              name ? "`" : "", problem);
     return false;
 }
 
 /* What every tensor that we touch must be. Fills `bound`. */
-static bool bind_tensor(struct call *call, const DLTensor *t, const char *what, int number, const char *name, struct bound *bound) {
+static bool bind_tensor(struct call *call, const DLTensor *t, const char *what, int number, const char *name,
+                        struct bound *bound) {
     char text[160];
     if (t->device.device_type != kDLCPU)
-        return refuse(call, JIT_UNSUPPORTED, what, number, name, "the tensor is not in CPU memory; other devices are not available in this version");
+        return refuse(call, JIT_UNSUPPORTED, what, number, name,
+                      "the tensor is not in CPU memory; other devices are not available in this version");
     enum dtype type = tensor_dtype(t);
     if (type == TY_NONE || type == TY_F16) {
         snprintf(text, sizeof text, "element type (DLPack code %d, %d bits, %d lanes) is not supported", t->dtype.code,
@@ -65,8 +68,9 @@ static bool bind_tensor(struct call *call, const DLTensor *t, const char *what, 
         if (stride != step && extent != 1) contiguous = false;
         bound->stride[d] = stride;
         count = count && extent ? 1 : 0;
-        if (extent > 0 && (__builtin_mul_overflow(step, extent, &step) || __builtin_mul_overflow(stride, extent - 1, &reach) ||
-                           __builtin_add_overflow(reach, reach < 0 ? below : above, reach < 0 ? &below : &above)))
+        if (extent > 0 &&
+            (__builtin_mul_overflow(step, extent, &step) || __builtin_mul_overflow(stride, extent - 1, &reach) ||
+             __builtin_add_overflow(reach, reach < 0 ? below : above, reach < 0 ? &below : &above)))
             return refuse(call, JIT_ARGUMENT, what, number, name, "the sizes' product does not fit in 64 bits");
     }
     static _Alignas(64) char nothing[64]; /* of an empty array, whose data may be NULL */
@@ -88,7 +92,8 @@ static bool bind_tensor(struct call *call, const DLTensor *t, const char *what, 
 static bool bind_inputs(struct call *call) {
     const struct frontend_program *program = call->function->program;
     if (call->n_in != program->n_inputs) {
-        call->status = error_set(call->error, JIT_ARGUMENT, "%d inputs were given, the program has %d", call->n_in, program->n_inputs);
+        call->status = error_set(call->error, JIT_ARGUMENT, "%d inputs were given, the program has %d", call->n_in,
+                                 program->n_inputs);
         return false;
     }
     if (call->n_in > 0 && !call->in) {
@@ -101,7 +106,8 @@ static bool bind_inputs(struct call *call) {
         struct frontend_binding *binding = &call->bindings[i];
         *binding = (struct frontend_binding){0};
         if (!t) {
-            if (!input->has_default) return refuse(call, JIT_ARGUMENT, "input", i, input->name, "NULL, and it has no default");
+            if (!input->has_default)
+                return refuse(call, JIT_ARGUMENT, "input", i, input->name, "NULL, and it has no default");
             binding->type = input->type, binding->rank = 0;
             continue;
         }
@@ -120,13 +126,17 @@ struct results {
     int n;
 };
 
-/* --- outputs --------------------------------------------------------------------------------------------------------------- */
+/* --- outputs ------------------------------------------------------------------------------------------------------ */
 
-static bool overlap(const struct bound *a, const struct bound *b) { return a->begin < b->end && b->begin < a->end; }
+static bool overlap(const struct bound *a, const struct bound *b) {
+    return a->begin < b->end && b->begin < a->end;
+}
 
 /* The same elements at the same addresses. */
-static bool same_layout(const DLTensor *a, const struct bound *bound_a, const DLTensor *b, const struct bound *bound_b) {
-    if (bound_a->data != bound_b->data || a->ndim != b->ndim || dtype_size(bound_a->type) != dtype_size(bound_b->type)) return false;
+static bool same_layout(const DLTensor *a, const struct bound *bound_a, const DLTensor *b,
+                        const struct bound *bound_b) {
+    if (bound_a->data != bound_b->data || a->ndim != b->ndim || dtype_size(bound_a->type) != dtype_size(bound_b->type))
+        return false;
     for (int d = 0; d < a->ndim; d++)
         if (a->shape[d] != b->shape[d]) return false;
     return bound_a->contiguous && bound_b->contiguous;
@@ -142,7 +152,8 @@ static bool may_write_at_once(const struct call *call, const struct plan_entry *
     return true;
 }
 
-static bool bind_outputs(struct call *call, const struct plan *plan, DLTensor *const *out, int n_out, struct bound *bound) {
+static bool bind_outputs(struct call *call, const struct plan *plan, DLTensor *const *out, int n_out,
+                         struct bound *bound) {
     char text[160];
     for (int i = 0; i < n_out; i++) {
         const char *name = plan->output_names[i];
@@ -150,8 +161,8 @@ static bool bind_outputs(struct call *call, const struct plan *plan, DLTensor *c
         if (!bind_tensor(call, out[i], "output", i, name, &bound[i])) return false;
         const struct plan_slot *slot = &plan->slots[plan->output_slots[i]];
         if (bound[i].type != slot->type) {
-            snprintf(text, sizeof text, "the tensor's element type is %s, the result's is %s", dtype_name(bound[i].type),
-                     dtype_name(slot->type));
+            snprintf(text, sizeof text, "the tensor's element type is %s, the result's is %s",
+                     dtype_name(bound[i].type), dtype_name(slot->type));
             return refuse(call, JIT_TYPE, "output", i, name, text);
         }
         if (out[i]->ndim != slot->rank) {
@@ -162,7 +173,8 @@ static bool bind_outputs(struct call *call, const struct plan *plan, DLTensor *c
             if (bound[i].stride[d] == 0 && out[i]->shape[d] > 1)
                 return refuse(call, JIT_ARGUMENT, "output", i, name, "several elements lie at one address (stride 0)");
         for (int k = 0; k < i; k++)
-            if (overlap(&bound[i], &bound[k])) return refuse(call, JIT_ARGUMENT, "output", i, name, "overlaps an earlier output");
+            if (overlap(&bound[i], &bound[k]))
+                return refuse(call, JIT_ARGUMENT, "output", i, name, "overlaps an earlier output");
     }
     return true;
 }
@@ -176,14 +188,16 @@ static struct buffer *copy_slot(struct run *run, int number, int64_t *stride) {
     const struct run_slot *slot = &run->slots[number];
     const struct plan_slot *info = &run->plan->slots[number];
     int64_t count = run_contiguous(info->type, info->rank, slot->shape, stride), bytes;
-    if (count < 0 || __builtin_mul_overflow(count, dtype_size(info->type), &bytes)) return NULL; /* a broadcast too large for memory */
+    if (count < 0 || __builtin_mul_overflow(count, dtype_size(info->type), &bytes))
+        return NULL; /* a broadcast too large for memory */
     struct buffer *buffer = pool_take(run->context->pool, (size_t)bytes);
     if (buffer) run_copy(info->type, info->rank, slot->shape, buffer->data, stride, slot->data, slot->stride);
     return buffer;
 }
 
 /* An output that is an input's memory moves away if an output is going to be copied over it. */
-static bool step_aside(struct call *call, struct run *run, int number, const struct results *results, const struct bound *bound) {
+static bool step_aside(struct call *call, struct run *run, int number, const struct results *results,
+                       const struct bound *bound) {
     const struct plan *plan = run->plan;
     int slot_number = plan->output_slots[number];
     struct run_slot *slot = &run->slots[slot_number];
@@ -193,11 +207,14 @@ static bool step_aside(struct call *call, struct run *run, int number, const str
     for (int d = 0; d < info->rank; d++) {
         if (slot->shape[d] == 0) return true;
         int64_t reach = (slot->shape[d] - 1) * slot->stride[d];
-        if (reach < 0) here.begin += reach;
-        else here.end += reach;
+        if (reach < 0)
+            here.begin += reach;
+        else
+            here.end += reach;
     }
     bool meets = false;
-    for (int i = 0; i < results->n; i++) meets |= !written_at_once(run, plan->output_slots[i]) && overlap(&here, &bound[i]);
+    for (int i = 0; i < results->n; i++)
+        meets |= !written_at_once(run, plan->output_slots[i]) && overlap(&here, &bound[i]);
     if (!meets) return true;
     int64_t stride[TYPE_MAX_RANK];
     struct buffer *buffer = copy_slot(run, slot_number, stride);
@@ -215,12 +232,13 @@ static bool deliver(struct call *call, struct run *run, int number, DLTensor *ou
     int slot_number = plan->output_slots[number];
     const struct run_slot *slot = &run->slots[slot_number];
     int rank = plan->slots[slot_number].rank;
-    if (!slot->data) return refuse(call, JIT_INTERNAL, "output", number, plan->output_names[number], "was not computed");
+    if (!slot->data)
+        return refuse(call, JIT_INTERNAL, "output", number, plan->output_names[number], "was not computed");
     for (int d = 0; d < rank; d++)
         if (out->shape[d] != slot->shape[d]) {
             char text[160];
-            snprintf(text, sizeof text, "size %lld in dimension %d, but the result's is %lld", (long long)out->shape[d], d,
-                     (long long)slot->shape[d]);
+            snprintf(text, sizeof text, "size %lld in dimension %d, but the result's is %lld", (long long)out->shape[d],
+                     d, (long long)slot->shape[d]);
             return refuse(call, JIT_SHAPE, "output", number, plan->output_names[number], text);
         }
     if (written_at_once(run, slot_number)) return true;
@@ -233,7 +251,8 @@ static DLManagedTensor *hand_over(struct run *run, int number) {
     int slot_number = run->plan->output_slots[number];
     struct run_slot *slot = &run->slots[slot_number];
     const struct plan_slot *info = &run->plan->slots[slot_number];
-    bool whole = slot->buffer && slot->data == (char *)slot->buffer->data && atomic_load(&slot->buffer->references) == 1;
+    bool whole =
+        slot->buffer && slot->data == (char *)slot->buffer->data && atomic_load(&slot->buffer->references) == 1;
     struct buffer *buffer = slot->buffer;
     if (!whole) {
         int64_t stride[TYPE_MAX_RANK];
@@ -246,7 +265,7 @@ static DLManagedTensor *hand_over(struct run *run, int number) {
     return out;
 }
 
-/* --- the call -------------------------------------------------------------------------------------------------------------- */
+/* --- the call ----------------------------------------------------------------------------------------------------- */
 
 union weak_value {
     int64_t i;
@@ -260,9 +279,12 @@ static void bind_slot(struct run *run, const struct call *call, int i, union wea
     const DLTensor *t = call->in[i];
     if (!t) {
         enum dtype type = input->type;
-        if (type == TY_F32) *(float *)(void *)room = (float)input->default_value.f;
-        else if (type == TY_F64) room->f = input->default_value.f;
-        else room->i = input->default_value.i; /* little end first: the low bytes are the narrow integer */
+        if (type == TY_F32)
+            *(float *)(void *)room = (float)input->default_value.f;
+        else if (type == TY_F64)
+            room->f = input->default_value.f;
+        else
+            room->i = input->default_value.i; /* little end first: the low bytes are the narrow integer */
         slot->data = (char *)room;
         return;
     }
@@ -290,7 +312,8 @@ static jit_status finish(struct call *call, struct run *run, struct results *res
     return JIT_OK;
 }
 
-static jit_status run_call(struct call *call, struct plan_entry *entry, struct results *results, const jit_call_options *options) {
+static jit_status run_call(struct call *call, struct plan_entry *entry, struct results *results,
+                           const jit_call_options *options) {
     const struct plan *plan = entry->plan;
     jit_context *context = call->function->context;
     size_t slots_bytes = sizeof(struct run_slot) * (size_t)plan->n_slots;
@@ -311,7 +334,8 @@ static jit_status run_call(struct call *call, struct plan_entry *entry, struct r
         goto out;
     }
 
-    struct run run = {.function = call->function, .context = context, .entry = entry, .plan = plan, .error = call->error};
+    struct run run = {
+        .function = call->function, .context = context, .entry = entry, .plan = plan, .error = call->error};
     run.slots = (void *)block;
     run.sizes = (void *)(block + slots_bytes);
     for (int i = 0; i < plan->n_slots; i++) run.slots[i].buffer = NULL, run.slots[i].data = NULL;
@@ -323,7 +347,8 @@ static jit_status run_call(struct call *call, struct plan_entry *entry, struct r
     if (results->out) {
         memset(direct, 0, direct_bytes);
         for (int i = 0; i < results->n; i++)
-            if (may_write_at_once(call, entry, results->out[i], &bound[i], i)) direct[plan->output_slots[i]] = results->out[i];
+            if (may_write_at_once(call, entry, results->out[i], &bound[i], i))
+                direct[plan->output_slots[i]] = results->out[i];
         run.direct = direct;
     }
 
@@ -351,25 +376,31 @@ static jit_status with_entry(jit_function *f, const DLTensor *const in[], int n_
     jit_status status;
     struct plan_entry *entry = NULL;
     jit_error unseen; /* filled by a failure only: 2 KiB that a call need not clear */
-    if (!bind_inputs(&call)) status = call.status;
-    else if (!(entry = entry_get(f, call.bindings, error ? error : &unseen))) status = error ? error->code : unseen.code;
-    else if (results) status = run_call(&call, entry, results, options);
-    else status = JIT_OK;
+    if (!bind_inputs(&call))
+        status = call.status;
+    else if (!(entry = entry_get(f, call.bindings, error ? error : &unseen)))
+        status = error ? error->code : unseen.code;
+    else if (results)
+        status = run_call(&call, entry, results, options);
+    else
+        status = JIT_OK;
     if (found) *found = entry;
     if (call.bindings != few) mem_free(&f->context->mem, call.bound, bytes);
     return status;
 }
 
-jit_status call_entry(jit_function *function, const DLTensor *const in[], int n_in, struct plan_entry **entry, jit_error *error) {
+jit_status call_entry(jit_function *function, const DLTensor *const in[], int n_in, struct plan_entry **entry,
+                      jit_error *error) {
     return with_entry(function, in, n_in, NULL, NULL, entry, error);
 }
 
-static jit_status call_function(const jit_function *function, const DLTensor *const in[], int n_in, struct results *results,
-                                const jit_call_options *options, jit_error *error) {
+static jit_status call_function(const jit_function *function, const DLTensor *const in[], int n_in,
+                                struct results *results, const jit_call_options *options, jit_error *error) {
     if (!function) return error_set(error, JIT_ARGUMENT, "the function is NULL");
     jit_function *f = (jit_function *)function; /* its caches grow; what it computes does not change */
     if (results->n != f->program->n_outputs)
-        return error_set(error, JIT_ARGUMENT, "%d outputs were given, the program has %d", results->n, f->program->n_outputs);
+        return error_set(error, JIT_ARGUMENT, "%d outputs were given, the program has %d", results->n,
+                         f->program->n_outputs);
     if (results->n > 0 && !results->out && !results->allocate)
         return error_set(error, JIT_ARGUMENT, "the array of outputs is NULL");
     if (options && options->struct_size != 0 && options->struct_size != sizeof *options)
@@ -379,19 +410,19 @@ static jit_status call_function(const jit_function *function, const DLTensor *co
     return with_entry(f, in, n_in, results, options, NULL, error);
 }
 
-jit_status jit_call_with(const jit_function *function, const DLTensor *const in[], int n_in, DLTensor *const out[], int n_out,
-                         const jit_call_options *options, jit_error *error) {
+jit_status jit_call_with(const jit_function *function, const DLTensor *const in[], int n_in, DLTensor *const out[],
+                         int n_out, const jit_call_options *options, jit_error *error) {
     struct results results = {.out = out, .n = n_out};
     return call_function(function, in, n_in, &results, options, error);
 }
 
-jit_status jit_call(const jit_function *function, const DLTensor *const in[], int n_in, DLTensor *const out[], int n_out,
-                    jit_error *error) {
+jit_status jit_call(const jit_function *function, const DLTensor *const in[], int n_in, DLTensor *const out[],
+                    int n_out, jit_error *error) {
     return jit_call_with(function, in, n_in, out, n_out, NULL, error);
 }
 
-jit_status jit_call_alloc(const jit_function *function, const DLTensor *const in[], int n_in, DLManagedTensor *out[], int n_out,
-                          const jit_call_options *options, jit_error *error) {
+jit_status jit_call_alloc(const jit_function *function, const DLTensor *const in[], int n_in, DLManagedTensor *out[],
+                          int n_out, const jit_call_options *options, jit_error *error) {
     struct results results = {.allocate = out, .n = n_out};
     for (int i = 0; out && i < n_out; i++) out[i] = NULL;
     return call_function(function, in, n_in, &results, options, error);

@@ -4,7 +4,7 @@
 #include "runtime/npy.h"
 #include "runtime/runtime.h"
 
-/* --- files at compile time ------------------------------------------------------------------------------------------------- */
+/* --- files at compile time ---------------------------------------------------------------------------------------- */
 
 static bool load_header(void *host, const char *path, enum dtype *type, int *rank, int64_t *shape, struct strbuf *why) {
     (void)host;
@@ -20,7 +20,7 @@ static bool load_header(void *host, const char *path, enum dtype *type, int *ran
     return true;
 }
 
-/* --- compiling --------------------------------------------------------------------------------------------------------------- */
+/* --- compiling ---------------------------------------------------------------------------------------------------- */
 
 struct compile_job {
     jit_function *function;
@@ -62,8 +62,12 @@ static void compile(void *argument) {
     function->file = arena_strdup(&function->arena, job->file);
     function->options = (struct frontend_options){
         .file = function->file,
-        .limits = {.source_bytes = limits->max_source, .nesting = limits->max_nesting, .graph_nodes = limits->max_graph},
-        .files = {.load_header = load_header, .allowed = limits->allow_files && !job->spec, .print_allowed = limits->print && !job->spec},
+        .limits = {.source_bytes = limits->max_source,
+                   .nesting = limits->max_nesting,
+                   .graph_nodes = limits->max_graph},
+        .files = {.load_header = load_header,
+                  .allowed = limits->allow_files && !job->spec,
+                  .print_allowed = limits->print && !job->spec},
         .fp = context->fp,
         .ulp = context->ulp,
     };
@@ -72,7 +76,9 @@ static void compile(void *argument) {
     if (job->spec)
         function->program = frontend_analyse_formula(&function->arena, function->source, job->length, copy_spec(job),
                                                      &function->options, &job->diags);
-    else function->program = frontend_analyse(&function->arena, function->source, job->length, &function->options, &job->diags);
+    else
+        function->program =
+            frontend_analyse(&function->arena, function->source, job->length, &function->options, &job->diags);
 }
 
 static void destroy(jit_function *function) {
@@ -111,8 +117,8 @@ static bool build_typed(jit_function *function, jit_error *error) {
     return entry_prepare(function, entry, error) == JIT_OK;
 }
 
-static jit_function *compile_source(jit_context *context, const char *text, size_t length, size_t hidden, const char *file,
-                                    const jit_formula_spec *spec, jit_error *error) {
+static jit_function *compile_source(jit_context *context, const char *text, size_t length, size_t hidden,
+                                    const char *file, const jit_formula_spec *spec, jit_error *error) {
     if (!context || !text) {
         error_set(error, JIT_ARGUMENT, "%s is NULL", context ? "the source text" : "the context");
         return NULL;
@@ -126,10 +132,19 @@ static jit_function *compile_source(jit_context *context, const char *text, size
     function->context = context;
     arena_init(&function->arena, &context->mem);
     pthread_mutex_init(&function->build, NULL);
-    struct compile_job job = {.function = function, .text = text, .length = length, .hidden = hidden, .file = file, .spec = spec, .error = error};
-    if (!arena_try(&function->arena, compile, &job)) error_set(error, JIT_MEMORY, "out of memory while compiling");
-    else if (job.diags.count || !function->program) error_from_diags(error, &job.diags);
-    else if (!function->program->typed || build_typed(function, error)) return function;
+    struct compile_job job = {.function = function,
+                              .text = text,
+                              .length = length,
+                              .hidden = hidden,
+                              .file = file,
+                              .spec = spec,
+                              .error = error};
+    if (!arena_try(&function->arena, compile, &job))
+        error_set(error, JIT_MEMORY, "out of memory while compiling");
+    else if (job.diags.count || !function->program)
+        error_from_diags(error, &job.diags);
+    else if (!function->program->typed || build_typed(function, error))
+        return function;
     destroy(function);
     return NULL;
 }
@@ -138,7 +153,8 @@ jit_function *jit_compile(jit_context *context, const char *source, jit_error *e
     return compile_source(context, source, source ? strlen(source) : 0, 0, "<source>", NULL, error);
 }
 
-jit_function *jit_compile_text(jit_context *context, const char *source, size_t length, const char *file, jit_error *error) {
+jit_function *jit_compile_text(jit_context *context, const char *source, size_t length, const char *file,
+                               jit_error *error) {
     return compile_source(context, source, length, 0, file ? file : "<source>", NULL, error);
 }
 
@@ -153,7 +169,8 @@ static bool check_spec(const jit_formula_spec *spec, jit_error *error) {
         return false;
     }
     if (spec->struct_size != 0 && spec->struct_size != sizeof *spec) {
-        error_set(error, JIT_ARGUMENT, "jit_formula_spec.struct_size is %zu, expected %zu", spec->struct_size, sizeof *spec);
+        error_set(error, JIT_ARGUMENT, "jit_formula_spec.struct_size is %zu, expected %zu", spec->struct_size,
+                  sizeof *spec);
         return false;
     }
     if (spec->result < 0 || spec->result > JIT_F64 || spec->result == JIT_F16) {
@@ -162,14 +179,15 @@ static bool check_spec(const jit_formula_spec *spec, jit_error *error) {
     }
     for (int i = 0; i < spec->n_inputs; i++) {
         const jit_formula_input *input = &spec->inputs[i];
-        if (!input->name || input->type < JIT_BOOL || input->type > JIT_F64 || input->type == JIT_F16 || input->rank < 0 ||
-            input->rank > TYPE_MAX_RANK) {
+        if (!input->name || input->type < JIT_BOOL || input->type > JIT_F64 || input->type == JIT_F16 ||
+            input->rank < 0 || input->rank > TYPE_MAX_RANK) {
             error_set(error, JIT_ARGUMENT, "input %d of the formula: name, type or rank is missing or wrong", i);
             return false;
         }
         for (int k = 0; k < i; k++)
             if (strcmp(spec->inputs[k].name, input->name) == 0) {
-                error_set(error, JIT_ARGUMENT, "inputs %d and %d of the formula are both called `%s`", k, i, input->name);
+                error_set(error, JIT_ARGUMENT, "inputs %d and %d of the formula are both called `%s`", k, i,
+                          input->name);
                 return false;
             }
     }
@@ -185,10 +203,14 @@ void jit_function_free(jit_function *function) {
     if (function) destroy(function);
 }
 
-/* --- inputs and outputs -------------------------------------------------------------------------------------------------------- */
+/* --- inputs and outputs ------------------------------------------------------------------------------------------- */
 
-int jit_input_count(const jit_function *function) { return function ? function->program->n_inputs : 0; }
-int jit_output_count(const jit_function *function) { return function ? function->program->n_outputs : 0; }
+int jit_input_count(const jit_function *function) {
+    return function ? function->program->n_inputs : 0;
+}
+int jit_output_count(const jit_function *function) {
+    return function ? function->program->n_outputs : 0;
+}
 
 const char *jit_input_name(const jit_function *function, int input) {
     return function && input >= 0 && input < function->program->n_inputs ? function->program->inputs[input].name : NULL;
@@ -220,5 +242,6 @@ jit_status jit_input_type(const jit_function *function, int input, jit_dtype *ty
 }
 
 int jit_input_optional(const jit_function *function, int input) {
-    return function && input >= 0 && input < function->program->n_inputs && function->program->inputs[input].has_default;
+    return function && input >= 0 && input < function->program->n_inputs &&
+           function->program->inputs[input].has_default;
 }

@@ -6,9 +6,13 @@
 
 enum { DEFAULT_KEEP = 256 << 20, DEFAULT_CACHE = 32 << 20, MAX_THREADS = 1024 };
 
-const char *jit_version(void) { return JIT_VERSION; }
+const char *jit_version(void) {
+    return JIT_VERSION;
+}
 
-void context_retain(jit_context *context) { atomic_fetch_add_explicit(&context->references, 1, memory_order_relaxed); }
+void context_retain(jit_context *context) {
+    atomic_fetch_add_explicit(&context->references, 1, memory_order_relaxed);
+}
 
 /* The context's own block is counted in its own mem: copied out before the last free. */
 void context_release(jit_context *context) {
@@ -22,10 +26,12 @@ void context_release(jit_context *context) {
     mem_free(&heap, context, sizeof *context);
 }
 
-void jit_context_free(jit_context *context) { context_release(context); }
+void jit_context_free(jit_context *context) {
+    context_release(context);
+}
 
-/* Bytes of the last-level cache that this thread's core shares: what the kernel says of one instance. sysconf adds up the
- * instances of the whole processor on some machines, which is ten times what a core can use. */
+/* Bytes of the last-level cache that this thread's core shares: what the kernel says of one instance. sysconf adds up
+ * the instances of the whole processor on some machines, which is ten times what a core can use. */
 static int64_t last_level_cache(void) {
     int64_t largest = 0;
     for (int index = 0; index < 8; index++) {
@@ -44,14 +50,15 @@ static int64_t last_level_cache(void) {
 
 static bool check_options(const jit_options *options, jit_context *context, jit_error *error) {
     if (options->struct_size != 0 && options->struct_size != sizeof *options) {
-        error_set(error, JIT_ARGUMENT, "jit_options.struct_size is %zu, expected sizeof(jit_options) = %zu", options->struct_size,
-                  sizeof *options);
+        error_set(error, JIT_ARGUMENT, "jit_options.struct_size is %zu, expected sizeof(jit_options) = %zu",
+                  options->struct_size, sizeof *options);
         return false;
     }
     if (options->device && strcmp(options->device, "cpu") != 0) {
         bool cuda = strncmp(options->device, "cuda", 4) == 0;
         error_set(error, cuda ? JIT_UNSUPPORTED : JIT_ARGUMENT,
-                  cuda ? "device \"%s\" is not available in this version; use \"cpu\"" : "unknown device \"%s\", expected \"cpu\"",
+                  cuda ? "device \"%s\" is not available in this version; use \"cpu\""
+                       : "unknown device \"%s\", expected \"cpu\"",
                   options->device);
         return false;
     }
@@ -64,8 +71,10 @@ static bool check_options(const jit_options *options, jit_context *context, jit_
         return false;
     }
     context->fp = FP_CONTRACT;
-    if (options->fp && strcmp(options->fp, "strict") == 0) context->fp = FP_STRICT;
-    else if (options->fp && strcmp(options->fp, "fast") == 0) context->fp = FP_FAST;
+    if (options->fp && strcmp(options->fp, "strict") == 0)
+        context->fp = FP_STRICT;
+    else if (options->fp && strcmp(options->fp, "fast") == 0)
+        context->fp = FP_FAST;
     else if (options->fp && strcmp(options->fp, "contract") != 0) {
         error_set(error, JIT_ARGUMENT, "fp is \"%s\", expected \"contract\", \"strict\" or \"fast\"", options->fp);
         return false;
@@ -101,8 +110,10 @@ static void make_engine(jit_context *context, const char *isa, jit_error *error)
     fork_hold();
     bool room = arena_try(&arena, start_engine, &job);
     fork_allow();
-    if (!context->engine && room && *strbuf_text(&job.why)) error_set(error, JIT_UNSUPPORTED, "%s", strbuf_text(&job.why));
-    else if (!context->engine) error_set(error, JIT_MEMORY, "out of memory");
+    if (!context->engine && room && *strbuf_text(&job.why))
+        error_set(error, JIT_UNSUPPORTED, "%s", strbuf_text(&job.why));
+    else if (!context->engine)
+        error_set(error, JIT_MEMORY, "out of memory");
     arena_free(&arena);
 }
 
@@ -121,8 +132,10 @@ jit_context *jit_context_create(const jit_options *given, jit_error *error) {
     if (check_options(&options, context, error)) {
         context->last_level_cache = last_level_cache();
         context->pool = pool_create(&context->mem, options.max_memory, DEFAULT_KEEP);
-        if (!context->pool || !fork_prepare()) error_set(error, JIT_MEMORY, "out of memory");
-        else make_engine(context, options.isa, error);
+        if (!context->pool || !fork_prepare())
+            error_set(error, JIT_MEMORY, "out of memory");
+        else
+            make_engine(context, options.isa, error);
         if (context->engine) {
             /* The caller's strings need not outlive this call. */
             context->options.device = context->options.fp = context->options.isa = NULL;
@@ -135,4 +148,6 @@ jit_context *jit_context_create(const jit_options *given, jit_error *error) {
     return NULL;
 }
 
-jit_context *jit_context_new(const jit_options *options) { return jit_context_create(options, NULL); }
+jit_context *jit_context_new(const jit_options *options) {
+    return jit_context_create(options, NULL);
+}

@@ -47,8 +47,10 @@ static void format_line(void *argument) {
             continue;
         }
         struct view view = view_of(job->run, job->action->effect_slots[node++]);
-        if (view.rank == 0) format_scalar(&job->out, view.type, view.data);
-        else format_array(&job->out, view.type, view.data, view.rank, view.shape, view.stride);
+        if (view.rank == 0)
+            format_scalar(&job->out, view.type, view.data);
+        else
+            format_array(&job->out, view.type, view.data, view.rank, view.shape, view.stride);
     }
     strbuf_putc(&job->out, '\n');
 }
@@ -58,8 +60,10 @@ static bool effect_print(struct run *run, const struct plan_action *action) {
     struct print_job job = {.run = run, .action = action};
     arena_init(&job.arena, &run->context->mem);
     bool ok = arena_try(&job.arena, format_line, &job);
-    if (ok) options->print(options->host, job.out.text, job.out.length);
-    else run->status = error_set(run->error, JIT_MEMORY, "out of memory while printing");
+    if (ok)
+        options->print(options->host, job.out.text, job.out.length);
+    else
+        run->status = error_set(run->error, JIT_MEMORY, "out of memory while printing");
     arena_free(&job.arena);
     return ok;
 }
@@ -67,7 +71,8 @@ static bool effect_print(struct run *run, const struct plan_action *action) {
 static bool effect_save(struct run *run, const struct plan_action *action) {
     struct view view = view_of(run, action->effect_slots[0]);
     struct npy_error error;
-    if (npy_write(action->sink->text, &run->context->mem, view.type, view.rank, view.shape, view.stride, view.data, &error))
+    if (npy_write(action->sink->text, &run->context->mem, view.type, view.rank, view.shape, view.stride, view.data,
+                  &error))
         return true;
     run->status = error_at(run->error, run->function, (jit_status)error.code, action->sink->span, "%s", error.text);
     return false;
@@ -93,9 +98,10 @@ static bool effect_load(struct run *run, const struct plan_action *action) {
     }
     const DLTensor *tensor = &file->dl_tensor;
     if (tensor_dtype(tensor) != slot->type || tensor->ndim != slot->rank) {
-        run->status = error_at(run->error, run->function, JIT_FILE, sink->span,
-                               "%s: the file changed: it holds %s of rank %d now, %s of rank %d when this was compiled", sink->text,
-                               dtype_name(tensor_dtype(tensor)), tensor->ndim, dtype_name(slot->type), slot->rank);
+        run->status =
+            error_at(run->error, run->function, JIT_FILE, sink->span,
+                     "%s: the file changed: it holds %s of rank %d now, %s of rank %d when this was compiled",
+                     sink->text, dtype_name(tensor_dtype(tensor)), tensor->ndim, dtype_name(slot->type), slot->rank);
         file->deleter(file);
         return false;
     }

@@ -20,7 +20,7 @@ static struct plan_entry *find(jit_function *function, const struct frontend_bin
     return NULL;
 }
 
-/* --- what can be known of a plan before it runs ---------------------------------------------------------------------------- */
+/* --- what can be known of a plan before it runs ------------------------------------------------------------------- */
 
 struct writers {
     int kernels, others; /* actions that fill the slot */
@@ -34,7 +34,8 @@ static void count_writers(const struct plan_block *block, int slot, bool in_loop
         for (int k = 0; k < step->n_actions; k++) {
             const struct plan_action *action = step->actions[k];
             if (action->kind == ACTION_SHARE && action->slot == slot) writers->others++;
-            if (action->kind == ACTION_EFFECT && action->sink->kind == SINK_LOAD && action->sink->slot == slot) writers->others++;
+            if (action->kind == ACTION_EFFECT && action->sink->kind == SINK_LOAD && action->sink->slot == slot)
+                writers->others++;
             if (action->kind != ACTION_KERNEL) continue;
             const struct plan_launch *launch = action->launch;
             for (int j = 0; j < launch->kernel->n_operands; j++)
@@ -89,7 +90,7 @@ static void analyse(struct plan_entry *entry) {
     entry->in_place = plan->n_outputs == 1 && entry->outputs[0].direct && is_in_place(plan);
 }
 
-/* --- building --------------------------------------------------------------------------------------------------------------- */
+/* --- building ----------------------------------------------------------------------------------------------------- */
 
 struct build_job {
     jit_function *function;
@@ -142,9 +143,12 @@ struct plan_entry *entry_get(jit_function *function, const struct frontend_bindi
         atomic_store_explicit(&function->entries, entry, memory_order_release);
         goto out;
     }
-    if (job.internal) error_set(error, JIT_INTERNAL, "the plan breaks its own rules: %s", job.internal);
-    else if (job.diags.count) error_from_diags(error, &job.diags);
-    else error_set(error, JIT_MEMORY, "out of memory while compiling");
+    if (job.internal)
+        error_set(error, JIT_INTERNAL, "the plan breaks its own rules: %s", job.internal);
+    else if (job.diags.count)
+        error_from_diags(error, &job.diags);
+    else
+        error_set(error, JIT_MEMORY, "out of memory while compiling");
     arena_free(&entry->arena);
     mem_free(&context->mem, entry, size);
     entry = NULL;
@@ -175,11 +179,12 @@ void entry_free_all(jit_function *function) {
     atomic_store(&function->entries, NULL);
 }
 
-/* --- ahead of the first call -------------------------------------------------------------------------------------------------- */
+/* --- ahead of the first call -------------------------------------------------------------------------------------- */
 
 enum {
     PREPARED_EXTENT = 1000,
-    MOST_PREPARED = 100, /* kernels: a longer program compiles each when it gets there, which for most branches is never */
+    MOST_PREPARED =
+        100, /* kernels: a longer program compiles each when it gets there, which for most branches is never */
 };
 
 jit_status entry_prepare(jit_function *function, struct plan_entry *entry, jit_error *error) {
@@ -187,11 +192,18 @@ jit_status entry_prepare(jit_function *function, struct plan_entry *entry, jit_e
     jit_context *context = function->context;
     if (plan->n_launches > MOST_PREPARED) return JIT_OK;
     static const int never = 0;
-    size_t bytes = sizeof(struct run_slot) * (size_t)(plan->n_slots + 1) + sizeof(int64_t) * (size_t)(plan->sizes.count + 1);
+    size_t bytes =
+        sizeof(struct run_slot) * (size_t)(plan->n_slots + 1) + sizeof(int64_t) * (size_t)(plan->sizes.count + 1);
     char *block = mem_zalloc(&context->mem, 1, bytes);
     if (!block) return error_set(error, JIT_MEMORY, "out of memory while compiling");
-    struct run run = {.function = function, .context = context, .entry = entry, .plan = plan, .cancel = &never,
-                      .threads = 1, .preparing = true, .error = error};
+    struct run run = {.function = function,
+                      .context = context,
+                      .entry = entry,
+                      .plan = plan,
+                      .cancel = &never,
+                      .threads = 1,
+                      .preparing = true,
+                      .error = error};
     run.slots = (void *)block;
     run.sizes = (void *)(block + sizeof(struct run_slot) * (size_t)(plan->n_slots + 1));
     memcpy(run.sizes, entry->initial_sizes, sizeof(int64_t) * (size_t)plan->sizes.count);

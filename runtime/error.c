@@ -5,9 +5,10 @@
 #include "runtime/runtime.h"
 
 const char *jit_status_name(jit_status status) {
-    static const char *const names[] = {"JIT_OK",    "JIT_SYNTAX", "JIT_NAME",     "JIT_TYPE",   "JIT_SHAPE",
-                                        "JIT_INDEX", "JIT_VALUE",  "JIT_LIMIT",    "JIT_MEMORY", "JIT_FILE",
-                                        "JIT_ASSERT", "JIT_CANCELLED", "JIT_UNSUPPORTED", "JIT_ARGUMENT", "JIT_INTERNAL"};
+    static const char *const names[] = {"JIT_OK",          "JIT_SYNTAX",   "JIT_NAME",    "JIT_TYPE",
+                                        "JIT_SHAPE",       "JIT_INDEX",    "JIT_VALUE",   "JIT_LIMIT",
+                                        "JIT_MEMORY",      "JIT_FILE",     "JIT_ASSERT",  "JIT_CANCELLED",
+                                        "JIT_UNSUPPORTED", "JIT_ARGUMENT", "JIT_INTERNAL"};
     return (unsigned)status < sizeof names / sizeof *names ? names[status] : "JIT_?";
 }
 
@@ -53,8 +54,10 @@ static struct diag_list without_hidden(const struct diag_list *diags, struct dia
     shown.items = items;
     for (int i = 0; i < diags->count; i++) {
         items[i] = diags->items[i];
-        if (items[i].span.offset >= diags->hidden) items[i].span.offset -= (uint32_t)diags->hidden;
-        else items[i].span = (struct span){0, 0};
+        if (items[i].span.offset >= diags->hidden)
+            items[i].span.offset -= (uint32_t)diags->hidden;
+        else
+            items[i].span = (struct span){0, 0};
     }
     return shown;
 }
@@ -74,12 +77,15 @@ jit_status error_from_diags(jit_error *error, const struct diag_list *all) {
     error->offset = first->span.offset;
     error->length = first->span.length;
     error->count = diags->count + diags->dropped;
-    if (first->span.length) diag_position(diags->source, diags->source_length, first->span.offset, &error->line, &error->column);
+    if (first->span.length)
+        diag_position(diags->source, diags->source_length, first->span.offset, &error->line, &error->column);
     struct mem mem = {0}; /* the message must come out even where the context's limit is reached */
     struct render_job job = {.diags = diags};
     arena_init(&job.arena, &mem);
-    if (arena_try(&job.arena, render, &job)) set_message(error, strbuf_text(&job.out));
-    else set_message(error, first->text);
+    if (arena_try(&job.arena, render, &job))
+        set_message(error, strbuf_text(&job.out));
+    else
+        set_message(error, first->text);
     arena_free(&job.arena);
     return status;
 }

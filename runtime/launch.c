@@ -1,5 +1,5 @@
-/* launch.c: one kernel of a plan on the arrays of one run: strides from the index maps, merging of dimensions, the compiled
- * variant for the layout met, threads. */
+/* launch.c: one kernel of a plan on the arrays of one run: strides from the index maps, merging of dimensions, the
+ * compiled variant for the layout met, threads. */
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -9,11 +9,12 @@
 enum {
     FLAG_NONTEMPORAL = 1,
     FLAG_SINGLE_ROW = 2,
-    STACK_PARTIALS = 16384,     /* bytes of block states kept on the stack */
-    PIECE = 1 << 20,            /* positions between two looks at the cancel flag */
+    STACK_PARTIALS = 16384, /* bytes of block states kept on the stack */
+    PIECE = 1 << 20,        /* positions between two looks at the cancel flag */
     PROGRESS_SLICES = 100,
     PROGRESS_NANOSECONDS = 200000000, /* estimated work from which the host hears of progress */
-    PARALLEL_NANOSECONDS = 25000, /* work below this is done by the caller alone: a region costs 1 us warm, 20 us cold */
+    PARALLEL_NANOSECONDS =
+        25000, /* work below this is done by the caller alone: a region costs 1 us warm, 20 us cold */
 };
 
 struct operand_run {
@@ -31,24 +32,27 @@ struct launch {
     int64_t extents[KERNEL_MAX_LOOPS];
     int64_t positions, reduced; /* products of the parallel and the reduced extents */
     int64_t *sizes;
-    double bytes;          /* moved by the whole kernel, each operand counted once */
+    double bytes; /* moved by the whole kernel, each operand counted once */
     double written;
     unsigned char *key;
     const struct kernel_code *code;
     struct kernel_watch watch;
     struct kernel_call call;
-    int64_t row, blocks;   /* LANES: the row being worked on and its number of blocks */
+    int64_t row, blocks; /* LANES: the row being worked on and its number of blocks */
     char *partials;
-    bool no_memory;        /* for partials */
-    bool host_cancelled;   /* the progress callback said so */
-    double nanoseconds;    /* estimated, on one thread */
+    bool no_memory;      /* for partials */
+    bool host_cancelled; /* the progress callback said so */
+    double nanoseconds;  /* estimated, on one thread */
 };
 
-static int64_t size_value(const struct run *run, const struct size *size) { return run->sizes[size->id]; }
+static int64_t size_value(const struct run *run, const struct size *size) {
+    return run->sizes[size->id];
+}
 
-/* --- addresses ----------------------------------------------------------------------------------------------------------- */
+/* --- addresses ---------------------------------------------------------------------------------------------------- */
 
-static void read_source(const struct run *run, int slot, const char **data, const int64_t **stride, int64_t *literal_stride) {
+static void read_source(const struct run *run, int slot, const char **data, const int64_t **stride,
+                        int64_t *literal_stride) {
     if (slot >= 0) {
         *data = run->slots[slot].data;
         *stride = run->slots[slot].stride;
@@ -60,7 +64,8 @@ static void read_source(const struct run *run, int slot, const char **data, cons
     *stride = literal_stride;
 }
 
-/* Bytes from one position to the next in each dimension that the map's terms name; returns the first element's address. */
+/* Bytes from one position to the next in each dimension that the map's terms name; returns the first element's address.
+ */
 static char *apply_map(const struct run *run, const struct launch_operand *operand, int64_t *out) {
     const char *data;
     const int64_t *stride;
@@ -93,7 +98,8 @@ static bool bind_operand(struct launch *launch, int number) {
         if (!run_allocate(run, where->slot, rank, launch->extents, launch->plan->span)) return false;
         argument->data = run->slots[where->slot].data;
         for (int j = 0; j < rank; j++) room->stride[j] = run->slots[where->slot].stride[j];
-        double bytes = (double)launch->positions * (operand->uses ? (double)launch->reduced : 1) * dtype_size(operand->type);
+        double bytes =
+            (double)launch->positions * (operand->uses ? (double)launch->reduced : 1) * dtype_size(operand->type);
         launch->bytes += bytes;
         launch->written += bytes;
         return true;
@@ -113,10 +119,10 @@ static bool bind_operand(struct launch *launch, int number) {
     return true;
 }
 
-/* --- merging -------------------------------------------------------------------------------------------------------------- */
+/* --- merging ------------------------------------------------------------------------------------------------------ */
 
-/* Makes one dimension of neighbours that lie one after the other in every operand, among dimensions [first, first + n); what is
- * left moves to the inner end, the outer extents become 1. */
+/* Makes one dimension of neighbours that lie one after the other in every operand, among dimensions [first, first + n);
+ * what is left moves to the inner end, the outer extents become 1. */
 static void merge_dimensions(struct launch *launch, int first, int n) {
     const struct ir_kernel *kernel = launch->kernel;
     int keep[KERNEL_MAX_LOOPS], kept = 0; /* in order, outer to inner */
@@ -152,7 +158,7 @@ static void merge_dimensions(struct launch *launch, int first, int n) {
     for (int i = 0; i < kept; i++) launch->extents[shift + i] = extent[i];
 }
 
-/* --- variants --------------------------------------------------------------------------------------------------------------- */
+/* --- variants ----------------------------------------------------------------------------------------------------- */
 
 static int vector_dimension(const struct ir_kernel *kernel) {
     return kernel->kind == KERNEL_LANES ? kernel->n_par + kernel->n_red - 1 : kernel->n_par - 1;
@@ -163,9 +169,11 @@ static void make_key(struct launch *launch) {
     int vector = vector_dimension(kernel);
     for (int k = 0; k < kernel->n_operands; k++) {
         int64_t stride;
-        if (kernel->operands[k].kind == OPERAND_WHOLE) stride = launch->operands[k].stride[kernel->operands[k].rank - 1];
-        else stride = vector >= 0 ? launch->operands[k].stride[vector] : 0;
-        launch->key[k] = stride == 0                                     ? ACCESS_UNIFORM
+        if (kernel->operands[k].kind == OPERAND_WHOLE)
+            stride = launch->operands[k].stride[kernel->operands[k].rank - 1];
+        else
+            stride = vector >= 0 ? launch->operands[k].stride[vector] : 0;
+        launch->key[k] = stride == 0                                      ? ACCESS_UNIFORM
                          : stride == dtype_size(kernel->operands[k].type) ? ACCESS_UNIT
                                                                           : ACCESS_STRIDED;
     }
@@ -183,7 +191,8 @@ static void make_key(struct launch *launch) {
 
 static const struct kernel_variant *find_variant(struct launch *launch) {
     int length = launch->kernel->n_operands + 1;
-    for (const struct kernel_variant *v = atomic_load_explicit(&launch->state->variants, memory_order_acquire); v; v = v->next)
+    for (const struct kernel_variant *v = atomic_load_explicit(&launch->state->variants, memory_order_acquire); v;
+         v = v->next)
         if (memcmp(v->key, launch->key, (size_t)length) == 0) return v;
     return NULL;
 }
@@ -202,7 +211,8 @@ static void compile_variant(void *argument) {
     enum access_class *access = ARENA_ARRAY(&job->arena, enum access_class, kernel->n_operands + 1);
     for (int k = 0; k < kernel->n_operands; k++) access[k] = (enum access_class)job->launch->key[k];
     unsigned char flags = job->launch->key[kernel->n_operands];
-    struct cpu_variant variant = {.access = access, .nontemporal = flags & FLAG_NONTEMPORAL, .single_row = flags & FLAG_SINGLE_ROW};
+    struct cpu_variant variant = {
+        .access = access, .nontemporal = flags & FLAG_NONTEMPORAL, .single_row = flags & FLAG_SINGLE_ROW};
     strbuf_init(&job->why, &job->arena);
     job->ok = cpu_kernel_compile(job->launch->run->context->engine, kernel, &variant, &job->code, &job->why);
 }
@@ -221,8 +231,8 @@ static const struct kernel_variant *make_variant(struct launch *launch) {
     if (!arena_try(&job.arena, compile_variant, &job) || (!job.ok && !*strbuf_text(&job.why))) {
         run->status = error_set(run->error, JIT_MEMORY, "out of memory while compiling a kernel");
     } else if (!job.ok) {
-        run->status = error_at(run->error, run->function, JIT_INTERNAL, launch->plan->span, "compiling kernel `%s` failed: %s",
-                               launch->kernel->name, strbuf_text(&job.why));
+        run->status = error_at(run->error, run->function, JIT_INTERNAL, launch->plan->span,
+                               "compiling kernel `%s` failed: %s", launch->kernel->name, strbuf_text(&job.why));
     } else if (!(variant = mem_zalloc(&context->mem, 1, sizeof *variant + (size_t)length))) {
         cpu_kernel_free(context->engine, &job.code);
         run->status = error_set(run->error, JIT_MEMORY, "out of memory while compiling a kernel");
@@ -241,18 +251,20 @@ out:
     return found;
 }
 
-/* --- running ----------------------------------------------------------------------------------------------------------------- */
+/* --- running ------------------------------------------------------------------------------------------------------ */
 
 static void work_blocks(void *argument, int64_t begin, int64_t end) {
     struct launch *launch = argument;
-    launch->code->blocks(&launch->call, launch->row, begin, end, launch->partials + begin * (int64_t)launch->code->state_bytes);
+    launch->code->blocks(&launch->call, launch->row, begin, end,
+                         launch->partials + begin * (int64_t)launch->code->state_bytes);
 }
 
-/* Work at this position is pointless: the call was cancelled, memory ran out, or an earlier position failed. What comes before a
- * failed position still runs: the first failure is the one to report. */
+/* Work at this position is pointless: the call was cancelled, memory ran out, or an earlier position failed. What comes
+ * before a failed position still runs: the first failure is the one to report. */
 static bool halted(struct launch *launch, int64_t position) {
     if (!__atomic_load_n(&launch->watch.stop, __ATOMIC_RELAXED)) return false;
-    return __atomic_load_n(launch->run->cancel, __ATOMIC_RELAXED) || __atomic_load_n(&launch->host_cancelled, __ATOMIC_RELAXED) ||
+    return __atomic_load_n(launch->run->cancel, __ATOMIC_RELAXED) ||
+           __atomic_load_n(&launch->host_cancelled, __ATOMIC_RELAXED) ||
            __atomic_load_n(&launch->no_memory, __ATOMIC_RELAXED) ||
            __atomic_load_n(&launch->watch.error_position, __ATOMIC_RELAXED) <= position;
 }
@@ -311,7 +323,8 @@ static double estimate(const struct launch *launch) {
     return count * each > moved ? count * each : moved;
 }
 
-/* threads_run over [0, count); work that takes long is cut into slices, after each of which the host hears how far it is. */
+/* threads_run over [0, count); work that takes long is cut into slices, after each of which the host hears how far it
+ * is. */
 static void run_sliced(struct launch *launch, int threads, int64_t count, int64_t grain,
                        void (*work)(void *argument, int64_t begin, int64_t end)) {
     const jit_options *options = &launch->run->context->options;
@@ -327,7 +340,8 @@ static void run_sliced(struct launch *launch, int threads, int64_t count, int64_
         job.offset = done;
         threads_run(threads, count - done < slice ? count - done : slice, grain, dynamic, work_slice, &job);
         double share = (double)(done + slice) / (double)count;
-        if (options->progress(options->host, share < 1 ? share : 1, launch->kernel->name)) launch->host_cancelled = true;
+        if (options->progress(options->host, share < 1 ? share : 1, launch->kernel->name))
+            launch->host_cancelled = true;
         if (launch->host_cancelled) __atomic_store_n(&launch->watch.stop, 1, __ATOMIC_RELAXED);
     }
 }
@@ -342,7 +356,8 @@ static bool run_lanes(struct launch *launch, int threads) {
     size_t bytes = (size_t)launch->blocks * code->state_bytes + 8;
     launch->partials = mem_alloc(&launch->run->context->mem, bytes);
     if (!launch->partials) return false;
-    for (launch->row = 0; launch->row < launch->positions && !halted(launch, launch->row * launch->reduced); launch->row++) {
+    for (launch->row = 0; launch->row < launch->positions && !halted(launch, launch->row * launch->reduced);
+         launch->row++) {
         run_sliced(launch, threads, launch->blocks, 8, work_blocks);
         if (!launch->watch.stop) code->finish(&launch->call, launch->row, launch->blocks, launch->partials);
     }
@@ -361,7 +376,7 @@ static bool execute(struct launch *launch) {
     return true;
 }
 
-/* --- what went wrong inside a kernel ------------------------------------------------------------------------------------------ */
+/* --- what went wrong inside a kernel ------------------------------------------------------------------------------ */
 
 static const struct ir_value *find_site(const struct ir_region *region, int site) {
     for (int i = 0; i < region->n_values; i++) {
@@ -375,8 +390,8 @@ static const struct ir_value *find_site(const struct ir_region *region, int site
     return NULL;
 }
 
-/* A vector of positions failed together. Evaluated one by one they fail in the order of the language: the first is the answer,
- * whatever the vector width. */
+/* A vector of positions failed together. Evaluated one by one they fail in the order of the language: the first is the
+ * answer, whatever the vector width. */
 static void refine_error(struct launch *launch) {
     if (launch->kernel->kind != KERNEL_MAP) return;
     int64_t first = launch->watch.error_position - launch->watch.error_position % launch->code->vector_width;
@@ -408,8 +423,8 @@ static bool report(struct launch *launch) {
         if (launch->positions > 1) snprintf(at, sizeof at, ", at element %lld", (long long)watch->error_position);
         run->status = error_at(run->error, run->function, JIT_INDEX, site ? site->span : launch->plan->span,
                                "subscript %lld is out of range for dimension %d of %s%s%s, whose size is %lld%s",
-                               (long long)watch->error_index, watch->error_dim, name ? "`" : "the array", name ? name : "",
-                               name ? "`" : "", (long long)watch->error_size, at);
+                               (long long)watch->error_index, watch->error_dim, name ? "`" : "the array",
+                               name ? name : "", name ? "`" : "", (long long)watch->error_size, at);
         return false;
     }
     if (__atomic_load_n(run->cancel, __ATOMIC_RELAXED) || launch->host_cancelled) {
@@ -439,9 +454,9 @@ static bool bind_extents(struct launch *launch) {
     }
     if (fits) return true;
     char text[200];
-    launch->run->status = error_at(launch->run->error, launch->run->function, JIT_VALUE, launch->plan->span,
-                                   "an array of shape %s is too large",
-                                   run_shape_text(text, sizeof text, loops, launch->extents));
+    launch->run->status =
+        error_at(launch->run->error, launch->run->function, JIT_VALUE, launch->plan->span,
+                 "an array of shape %s is too large", run_shape_text(text, sizeof text, loops, launch->extents));
     return false;
 }
 
@@ -476,7 +491,8 @@ bool launch_kernel(struct run *run, const struct plan_launch *plan) {
     for (int k = 0; k < n && ok; k++) ok = bind_operand(&launch, k);
     if (!ok) goto out;
     for (int k = 0; k < kernel->n_sizes; k++) launch.sizes[k] = size_value(run, plan->sizes[k]);
-    for (int k = 0; k < n; k++) launch.arguments[k].stride = launch.operands[k].stride, launch.arguments[k].size = launch.operands[k].size;
+    for (int k = 0; k < n; k++)
+        launch.arguments[k].stride = launch.operands[k].stride, launch.arguments[k].size = launch.operands[k].size;
     if (!kernel->uses_index) {
         merge_dimensions(&launch, 0, kernel->n_par);
         merge_dimensions(&launch, kernel->n_par, kernel->n_red);

@@ -6,7 +6,7 @@
 
 enum { NOT_LEAVING = -1, PROGRESS_EVERY = 64 };
 
-/* --- slots -------------------------------------------------------------------------------------------------------------- */
+/* --- slots -------------------------------------------------------------------------------------------------------- */
 
 void run_drop(struct run_slot *slot) {
     pool_release(slot->buffer);
@@ -58,8 +58,9 @@ bool run_allocate(struct run *run, int slot, int rank, const int64_t *shape, str
             if (pool_limit(run->context->pool))
                 snprintf(limit, sizeof limit, " (%zu bytes are held, the limit is %zu)", pool_held(run->context->pool),
                          pool_limit(run->context->pool));
-            run->status = error_at(run->error, run->function, JIT_MEMORY, span, "out of memory: %lld bytes for an array of shape %s%s",
-                                   (long long)bytes, run_shape_text(text, sizeof text, rank, shape), limit);
+            run->status = error_at(run->error, run->function, JIT_MEMORY, span,
+                                   "out of memory: %lld bytes for an array of shape %s%s", (long long)bytes,
+                                   run_shape_text(text, sizeof text, rank, shape), limit);
             return false;
         }
         fresh.data = fresh.buffer->data;
@@ -81,7 +82,8 @@ void run_copy(enum dtype type, int rank, const int64_t *shape, char *to, const i
     int last = rank - 1;
     bool rows = to_stride[last] == size && from_stride[last] == size;
     for (;;) {
-        if (rows) memcpy(to, from, (size_t)(size * shape[last]));
+        if (rows)
+            memcpy(to, from, (size_t)(size * shape[last]));
         else
             for (int64_t i = 0; i < shape[last]; i++)
                 memcpy(to + i * to_stride[last], from + i * from_stride[last], (size_t)size);
@@ -96,7 +98,7 @@ void run_copy(enum dtype type, int rank, const int64_t *shape, char *to, const i
     }
 }
 
-/* --- sizes and checks ------------------------------------------------------------------------------------------------------ */
+/* --- sizes and checks --------------------------------------------------------------------------------------------- */
 
 static int64_t scalar_value(const struct run *run, int slot) {
     const char *data = run->slots[slot].data;
@@ -109,7 +111,7 @@ static int64_t scalar_value(const struct run *run, int slot) {
     case TY_U16: return *(const uint16_t *)data;
     case TY_I32: return *(const int32_t *)data;
     case TY_U32: return *(const uint32_t *)data;
-    case TY_U64: return *(const uint64_t *)data > INT64_MAX ? INT64_MAX : (int64_t)*(const uint64_t *)data;
+    case TY_U64: return *(const uint64_t *)data > INT64_MAX ? INT64_MAX : (int64_t) * (const uint64_t *)data;
     case TY_I64: return *(const int64_t *)data;
     default: return 0;
     }
@@ -121,9 +123,12 @@ static void run_sizes(struct run *run, int first, int count) {
         const struct size *size = items[id];
         int64_t leaf = 0;
         if (size->op == SIZE_CONST) continue;
-        if (size->op == SIZE_DIM) leaf = run->slots[size->slot].data ? run->slots[size->slot].shape[size->dim] : 0;
-        else if (size->op == SIZE_SCALAR) leaf = scalar_value(run, size->slot);
-        run->sizes[id] = size_apply(size, size->a ? run->sizes[size->a->id] : 0, size->b ? run->sizes[size->b->id] : 0, leaf);
+        if (size->op == SIZE_DIM)
+            leaf = run->slots[size->slot].data ? run->slots[size->slot].shape[size->dim] : 0;
+        else if (size->op == SIZE_SCALAR)
+            leaf = scalar_value(run, size->slot);
+        run->sizes[id] =
+            size_apply(size, size->a ? run->sizes[size->a->id] : 0, size->b ? run->sizes[size->b->id] : 0, leaf);
     }
 }
 
@@ -133,8 +138,10 @@ static void check_text(const struct run *run, const struct plan_check *check, ch
     for (const char *p = check->text; *p && at + 1 < room; p++) {
         const char *close = *p == '{' ? strchr(p, '}') : NULL;
         const struct size *size = NULL;
-        if (close && close == p + 2 && p[1] == 'a') size = check->a;
-        else if (close && close == p + 2 && p[1] == 'b') size = check->b;
+        if (close && close == p + 2 && p[1] == 'a')
+            size = check->a;
+        else if (close && close == p + 2 && p[1] == 'b')
+            size = check->b;
         else if (close && p[1] >= '0' && p[1] <= '9') {
             int number = 0;
             for (const char *q = p + 1; q < close && number < 1000; q++) number = number * 10 + (*q - '0');
@@ -168,7 +175,7 @@ static bool run_check(struct run *run, const struct graph_sink *sink) {
     return false;
 }
 
-/* --- actions ----------------------------------------------------------------------------------------------------------------- */
+/* --- actions ------------------------------------------------------------------------------------------------------ */
 
 static void run_share(struct run *run, const struct plan_action *action) {
     struct run_slot fresh = {0};
@@ -217,7 +224,7 @@ static bool run_graph(struct run *run, const struct plan_step *step) {
     return true;
 }
 
-/* --- steps -------------------------------------------------------------------------------------------------------------------- */
+/* --- steps -------------------------------------------------------------------------------------------------------- */
 
 static bool run_block(struct run *run, const struct plan_block *block);
 

@@ -5,8 +5,8 @@
  *   entry     one signature's plan (own arena) and the compiled variants of its kernels
  *   run       one call: slots, sizes, the kernel watch; lives on the caller's stack and in one block beside it
  *
- * Entries and variants are published by an atomic store at the head of a list and never change afterwards, so calls find
- * them without a lock; building one takes the function's lock.
+ * Entries and variants are published by an atomic store at the head of a list and never change afterwards, so calls
+ * find them without a lock; building one takes the function's lock.
  */
 #ifndef RUNTIME_RUNTIME_H
 #define RUNTIME_RUNTIME_H
@@ -33,17 +33,18 @@ struct jit_context {
     int64_t last_level_cache; /* bytes */
 };
 
-/* --- errors (error.c) ------------------------------------------------------------------------------------------------- */
+/* --- errors (error.c) --------------------------------------------------------------------------------------------- */
 
 /* Fills `error` (may be NULL) from a list, rendered with carets; returns the first error's status. */
 jit_status error_from_diags(jit_error *error, const struct diag_list *diags);
 /* One error without a place. Returns `status`. */
-jit_status error_set(jit_error *error, jit_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+jit_status error_set(jit_error *error, jit_status status, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* One error at a span of the function's source. */
 jit_status error_at(jit_error *error, const struct jit_function *function, jit_status status, struct span span,
                     const char *format, ...) __attribute__((format(printf, 5, 6)));
 
-/* --- functions (compile.c, entry.c) ------------------------------------------------------------------------------------ */
+/* --- functions (compile.c, entry.c) ------------------------------------------------------------------------------- */
 
 /* One compiled way of running a kernel: the access classes of its operands, then a byte of flags. */
 struct kernel_variant {
@@ -70,7 +71,7 @@ struct plan_entry {
     struct launch_state *launches; /* [plan->n_launches], in the arena */
     struct output_info *outputs;   /* [n_outputs] */
     int64_t *initial_sizes;        /* [plan->sizes.count]: constants filled in */
-    bool in_place;                 /* one map kernel whose reads are all at the position it writes: outputs may be inputs */
+    bool in_place; /* one map kernel whose reads are all at the position it writes: outputs may be inputs */
     struct frontend_binding bindings[]; /* [n_inputs] */
 };
 
@@ -98,7 +99,7 @@ void entry_free_all(jit_function *function);
 void context_retain(jit_context *context);
 void context_release(jit_context *context);
 
-/* --- running (call.c, run.c, launch.c, effects.c) ----------------------------------------------------------------------- */
+/* --- running (call.c, run.c, launch.c, effects.c) ----------------------------------------------------------------- */
 
 struct run_slot {
     struct buffer *buffer; /* a reference; NULL: memory of the caller, of a literal, or of a file */
@@ -120,7 +121,7 @@ struct run {
     const DLTensor *const *direct; /* [n_slots], or NULL */
     jit_error *error;
     jit_status status;
-    int leaving;    /* scope that STEP_LEAVE is on its way out of; -1: none */
+    int leaving; /* scope that STEP_LEAVE is on its way out of; -1: none */
     /* Loaded files stay mapped to the end of the run: slots share their memory freely. */
     DLManagedTensor **files;
     int n_files;
@@ -141,36 +142,38 @@ void run_copy(enum dtype type, int rank, const int64_t *shape, char *to, const i
               const int64_t *from_stride);
 
 /* The entry for these inputs. */
-jit_status call_entry(jit_function *function, const DLTensor *const in[], int n_in, struct plan_entry **entry, jit_error *error);
+jit_status call_entry(jit_function *function, const DLTensor *const in[], int n_in, struct plan_entry **entry,
+                      jit_error *error);
 
 bool launch_kernel(struct run *run, const struct plan_launch *launch);
 bool effect_run(struct run *run, const struct plan_action *action);
 
-/* --- fork (fork.c) ------------------------------------------------------------------------------------------------------- */
+/* --- fork (fork.c) ------------------------------------------------------------------------------------------------ */
 
 /* Once before anything is held. False: no memory. */
 bool fork_prepare(void);
-/* Around everything that holds a function's `build` or is in LLVM: no fork() of another thread happens in between. Not nested;
- * nothing in between may leave by longjmp. */
+/* Around everything that holds a function's `build` or is in LLVM: no fork() of another thread happens in between. Not
+ * nested; nothing in between may leave by longjmp. */
 void fork_hold(void);
 void fork_allow(void);
 
-/* --- threads (threads.c) ------------------------------------------------------------------------------------------------- */
+/* --- threads (threads.c) ------------------------------------------------------------------------------------------ */
 
-/* Calls work(argument, begin, end) over [0, count) in pieces that are multiples of `grain` (the last may be shorter), on up to
- * `threads` threads; static: one even piece a thread; else small pieces handed out as threads get free. */
-void threads_run(int threads, int64_t count, int64_t grain, bool dynamic, void (*work)(void *argument, int64_t begin, int64_t end),
-                 void *argument);
+/* Calls work(argument, begin, end) over [0, count) in pieces that are multiples of `grain` (the last may be shorter),
+ * on up to `threads` threads; static: one even piece a thread; else small pieces handed out as threads get free. */
+void threads_run(int threads, int64_t count, int64_t grain, bool dynamic,
+                 void (*work)(void *argument, int64_t begin, int64_t end), void *argument);
 /* Cores this process may use. */
 int threads_available(void);
 
-/* --- tensors (tensor.c) -------------------------------------------------------------------------------------------------- */
+/* --- tensors (tensor.c) ------------------------------------------------------------------------------------------- */
 
 enum dtype tensor_dtype(const DLTensor *tensor); /* TY_NONE if none of ours */
 DLDataType tensor_dl_type(enum dtype type);
 /* Strides in bytes; C order if the tensor gives none. */
 void tensor_strides(const DLTensor *tensor, int64_t *stride);
 /* A DLManagedTensor that holds one reference to `buffer` (taken over) with data at `data`, C order. NULL: no memory. */
-DLManagedTensor *tensor_wrap(jit_context *context, struct buffer *buffer, enum dtype type, int rank, const int64_t *shape);
+DLManagedTensor *tensor_wrap(jit_context *context, struct buffer *buffer, enum dtype type, int rank,
+                             const int64_t *shape);
 
 #endif

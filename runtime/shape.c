@@ -1,5 +1,5 @@
-/* shape.c: jit_output_shape: what shapes follow from the inputs' alone. Walks the plan as a run does, with sizes in place of
- * arrays; a size that depends on data is unknown. */
+/* shape.c: jit_output_shape: what shapes follow from the inputs' alone. Walks the plan as a run does, with sizes in
+ * place of arrays; a size that depends on data is unknown. */
 #include <string.h>
 
 #include "runtime/runtime.h"
@@ -18,11 +18,14 @@ static void walk_sizes(struct shapes *s, int first, int count) {
         const struct size *size = s->plan->sizes.items[id];
         int64_t a = size->a ? s->sizes[size->a->id] : 0, b = size->b ? s->sizes[size->b->id] : 0;
         if (size->op == SIZE_CONST) continue;
-        if (size->op == SIZE_DIM) s->sizes[id] = s->slots[size->slot][size->dim];
-        else if (size->op == SIZE_SCALAR) s->sizes[id] = UNKNOWN;
-        /* Negative sizes occur inside expressions (n - 3); only leaves are marked, so an operand may be negative and known.
-         * Unknown leaves are found by the marks. */
-        else s->sizes[id] = size_apply(size, a, b, 0);
+        if (size->op == SIZE_DIM)
+            s->sizes[id] = s->slots[size->slot][size->dim];
+        else if (size->op == SIZE_SCALAR)
+            s->sizes[id] = UNKNOWN;
+        /* Negative sizes occur inside expressions (n - 3); only leaves are marked, so an operand may be negative and
+         * known. Unknown leaves are found by the marks. */
+        else
+            s->sizes[id] = size_apply(size, a, b, 0);
     }
 }
 
@@ -53,7 +56,8 @@ static void walk_graph(struct shapes *s, const struct plan_step *step) {
             }
         }
         if (action->kind == ACTION_SHARE) {
-            const int64_t *from = action->source >= 0 ? s->slots[action->source] : s->plan->literals[-1 - action->source].shape;
+            const int64_t *from =
+                action->source >= 0 ? s->slots[action->source] : s->plan->literals[-1 - action->source].shape;
             int64_t shape[TYPE_MAX_RANK];
             memcpy(shape, from, sizeof shape);
             for (int d = 0; d < action->rank; d++) shape[d] = known_value(s, action->shape[d]);
@@ -69,7 +73,8 @@ static void walk_block(struct shapes *s, const struct plan_block *block);
 /* Either arm may run: sizes on which they differ are unknown. */
 static void walk_if(struct shapes *s, const struct plan_step *step) {
     size_t bytes = sizeof *s->slots * (size_t)s->plan->n_slots;
-    int64_t(*before)[TYPE_MAX_RANK] = arena_alloc(s->arena, bytes + 1), (*then)[TYPE_MAX_RANK] = arena_alloc(s->arena, bytes + 1);
+    int64_t(*before)[TYPE_MAX_RANK] = arena_alloc(s->arena, bytes + 1),
+    (*then)[TYPE_MAX_RANK] = arena_alloc(s->arena, bytes + 1);
     memcpy(before, s->slots, bytes);
     walk_block(s, &step->block);
     memcpy(then, s->slots, bytes);
@@ -117,17 +122,19 @@ static void find_shape(void *argument) {
     for (int i = 0; i < plan->n_slots; i++)
         for (int d = 0; d < TYPE_MAX_RANK; d++) s.slots[i][d] = UNKNOWN;
     for (int i = 0; i < plan->n_inputs; i++)
-        for (int d = 0; job->in[i] && d < job->in[i]->ndim; d++) s.slots[plan->input_slots[i]][d] = job->in[i]->shape[d];
+        for (int d = 0; job->in[i] && d < job->in[i]->ndim; d++)
+            s.slots[plan->input_slots[i]][d] = job->in[i]->shape[d];
     walk_block(&s, &plan->body);
     memcpy(job->shape, s.slots[plan->output_slots[job->output]], sizeof job->shape);
 }
 
-jit_status jit_output_shape(const jit_function *function, const DLTensor *const in[], int n_in, int output, jit_dtype *type,
-                            int *rank, int64_t *shape, jit_error *error) {
+jit_status jit_output_shape(const jit_function *function, const DLTensor *const in[], int n_in, int output,
+                            jit_dtype *type, int *rank, int64_t *shape, jit_error *error) {
     if (!function) return error_set(error, JIT_ARGUMENT, "the function is NULL");
     jit_function *f = (jit_function *)function;
     if (output < 0 || output >= f->program->n_outputs)
-        return error_set(error, JIT_ARGUMENT, "output %d was asked for, the program has %d", output, f->program->n_outputs);
+        return error_set(error, JIT_ARGUMENT, "output %d was asked for, the program has %d", output,
+                         f->program->n_outputs);
     struct plan_entry *entry;
     jit_status status = call_entry(f, in, n_in, &entry, error);
     if (status != JIT_OK) return status;

@@ -17,10 +17,16 @@ enum dtype tensor_dtype(const DLTensor *tensor) {
     }
 }
 
-DLDataType tensor_dl_type(enum dtype type) { return jit_inline_type((int)type); }
+DLDataType tensor_dl_type(enum dtype type) {
+    return jit_inline_type((int)type);
+}
 
-DLDataType jit_dl_type(jit_dtype type) { return jit_inline_type(type); }
-jit_dtype jit_type_of(const DLTensor *tensor) { return tensor ? (jit_dtype)tensor_dtype(tensor) : (jit_dtype)0; }
+DLDataType jit_dl_type(jit_dtype type) {
+    return jit_inline_type(type);
+}
+jit_dtype jit_type_of(const DLTensor *tensor) {
+    return tensor ? (jit_dtype)tensor_dtype(tensor) : (jit_dtype)0;
+}
 const char *jit_type_name(jit_dtype type) {
     return dtype_name(type >= JIT_BOOL && type <= JIT_F64 ? (enum dtype)type : TY_NONE);
 }
@@ -49,7 +55,8 @@ static void release_owner(DLManagedTensor *managed) {
     context_release(context);
 }
 
-DLManagedTensor *tensor_wrap(jit_context *context, struct buffer *buffer, enum dtype type, int rank, const int64_t *shape) {
+DLManagedTensor *tensor_wrap(jit_context *context, struct buffer *buffer, enum dtype type, int rank,
+                             const int64_t *shape) {
     struct owner *owner = mem_zalloc(&context->mem, 1, sizeof *owner);
     if (!owner) return NULL;
     context_retain(context);

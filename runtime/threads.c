@@ -1,5 +1,5 @@
-/* threads.c: OpenMP, in the one form the runtime needs it. Linked with LLVM's libomp: libgomp hangs after fork and may take
- * milliseconds to wake its threads. */
+/* threads.c: OpenMP, in the one form the runtime needs it. Linked with LLVM's libomp: libgomp hangs after fork and may
+ * take milliseconds to wake its threads. */
 #define _GNU_SOURCE
 #include <omp.h>
 #include <sched.h>

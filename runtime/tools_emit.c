@@ -4,8 +4,7 @@
 #include "runtime/runtime.h"
 #include "runtime/tools_text.h"
 
-/* --- x:f64[n]
- * --------------------------------------------------------------------------------------------------------- */
+/* --- x:f64[n] ----------------------------------------------------------------------------------------------------- */
 
 static bool is_letter(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
@@ -69,8 +68,7 @@ wrong:
     return error_set(error, JIT_SYNTAX, "expected an input's type such as x:f64[n] or k:f32, found '%s'", text);
 }
 
-/* --- the plan for a signature
- * ------------------------------------------------------------------------------------------- */
+/* --- the plan for a signature ------------------------------------------------------------------------------------- */
 
 /* Types of all inputs: as given, else as declared. False with an error. */
 static bool bind_signature(const jit_function *function, const jit_signature *signature, int n,
@@ -112,8 +110,7 @@ static struct plan_entry *entry_for(jit_function *function, const jit_signature 
     return entry;
 }
 
-/* --- printing
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- printing ----------------------------------------------------------------------------------------------------- */
 
 enum stage {
     STAGE_AST,

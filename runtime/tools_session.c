@@ -11,8 +11,7 @@ struct jit_session {
     struct session_table table;
 };
 
-/* --- items and tables
- * --------------------------------------------------------------------------------------------------- */
+/* --- items and tables --------------------------------------------------------------------------------------------- */
 
 static void item_release(struct mem *mem, struct session_item *item) {
     if (!item || --item->references) return;
@@ -90,8 +89,7 @@ fail:
     return false;
 }
 
-/* --- sessions
- * ----------------------------------------------------------------------------------------------------------------- */
+/* --- sessions ----------------------------------------------------------------------------------------------------- */
 
 jit_session *jit_session_new(jit_context *context, jit_error *error) {
     if (!context) {
@@ -154,9 +152,7 @@ jit_status jit_session_set(jit_session *session, const char *name, DLManagedTens
     return JIT_OK;
 }
 
-/* --- running
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* --- running ------------------------------------------------------------------------------------------------------ */
 
 struct session_job {
     jit_session *session;

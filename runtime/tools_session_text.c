@@ -31,8 +31,7 @@ static void set_add(struct arena *arena, struct name_set *set, const char *name)
     if (!set_has(set, name)) ARENA_PUSH(arena, set->items, set->count, set->capacity) = name;
 }
 
-/* --- what a statement assigns
- * ---------------------------------------------------------------------------------------------- */
+/* --- what a statement assigns ------------------------------------------------------------------------------------- */
 
 static void assigned_block(struct arena *arena, const struct ast_block *block, struct name_set *set);
 
@@ -90,8 +89,7 @@ static bool surely_assigned(const struct ast_stmt *stmt, const char *name) {
     }
 }
 
-/* --- what it reads
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- what it reads ------------------------------------------------------------------------------------------------ */
 
 static void read_name(struct composer *c, const char *name);
 
@@ -185,8 +183,7 @@ static void read_block(struct composer *c, const struct ast_block *block) {
     for (int i = 0; i < block->count; i++) read_stmt(c, block->items[i]);
 }
 
-/* --- weakness
- * ------------------------------------------------------------------------------------------------------------------ */
+/* --- weakness ----------------------------------------------------------------------------------------------------- */
 
 static enum weakness weak_join(enum weakness a, enum weakness b) {
     return a == STRONG || b == STRONG ? STRONG : a == WEAK_FLOAT || b == WEAK_FLOAT ? WEAK_FLOAT : WEAK_INT;
@@ -306,9 +303,7 @@ static bool weak_block(const struct composer *c, struct weak_names *w, const str
     return changed;
 }
 
-/* --- composing
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* --- composing ---------------------------------------------------------------------------------------------------- */
 
 static void write_weak(struct strbuf *out, const struct session_item *item) {
     const void *data = item->value->dl_tensor.data;

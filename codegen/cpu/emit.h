@@ -99,8 +99,7 @@ struct emit {
     bool stored;    /* the region has stored: operands may have changed */
 };
 
-/* --- emit_core.c: types, constants, blocks, function frames
- * -------------------------------------------------------------- */
+/* --- emit_core.c: types, constants, blocks, function frames ------------------------------------------------------- */
 
 bool emit_is_vector(LLVMValueRef value);
 LLVMTypeRef emit_element(struct emit *e, enum dtype type);        /* i1 for bool */
@@ -164,15 +163,13 @@ void emit_cut(struct emit *e);
 /* Calls a support function. */
 LLVMValueRef emit_support(struct emit *e, const char *name, LLVMTypeRef result, LLVMValueRef *args, int n_args);
 
-/* --- emit_facts.c
- * --------------------------------------------------------------------------------------------------------- */
+/* --- emit_facts.c ------------------------------------------------------------------------------------------------- */
 
 /* `params_varying`: the region's parameters differ by lane. */
 struct emit_facts *emit_facts_of(struct emit *e, const struct ir_region *region, enum emit_mode mode,
                                  bool params_varying);
 
-/* --- emit_region.c
- * ------------------------------------------------------------------------------------------------------- */
+/* --- emit_region.c ------------------------------------------------------------------------------------------------ */
 
 /* Forgets all values but hoisted ones (`keep_hoisted`) before the region is emitted again. */
 void emit_region_begin(struct emit *e, struct emit_facts *facts, struct emit_value **store, bool keep_hoisted);
@@ -183,8 +180,7 @@ LLVMValueRef emit_use(struct emit *e, const struct ir_value *value);
 LLVMValueRef emit_use_lanes(struct emit *e, const struct ir_value *value);
 bool emit_is_varying(struct emit *e, const struct ir_value *value);
 
-/* --- emit_ops.c, emit_float.c, emit_integer.c, emit_math.c: operations on scalars or vectors alike
- * -------------------------- */
+/* --- emit_ops.c, emit_float.c, emit_integer.c, emit_math.c: operations on scalars or vectors alike ---------------- */
 
 LLVMValueRef emit_operation(struct emit *e, const struct ir_value *value, LLVMValueRef *args);
 LLVMValueRef emit_convert(struct emit *e, enum dtype from, enum dtype to, LLVMValueRef x);
@@ -200,8 +196,7 @@ LLVMValueRef emit_sqrt(struct emit *e, LLVMValueRef x);
 LLVMValueRef emit_add(struct emit *e, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef emit_mul(struct emit *e, LLVMValueRef a, LLVMValueRef b);
 
-/* --- emit_memory.c
- * -------------------------------------------------------------------------------------------------------- */
+/* --- emit_memory.c ------------------------------------------------------------------------------------------------ */
 
 /* Loads and stores of `n` neighbouring elements; bools convert. `count`: NULL, or how many of them exist. */
 LLVMValueRef emit_load_elements(struct emit *e, enum dtype type, LLVMValueRef pointer, int n, LLVMValueRef count,
@@ -215,8 +210,7 @@ void emit_store(struct emit *e, const struct ir_value *value);
 /* Addresses of the row that begins at e->index: sets operand->row of every loop operand used. */
 void emit_row_addresses(struct emit *e);
 
-/* --- emit_place.c: positions and loops
- * ------------------------------------------------------------------------------------- */
+/* --- emit_place.c: positions and loops ---------------------------------------------------------------------------- */
 
 /* index[first .. first + n) of a flattened position. */
 void emit_decode(struct emit *e, LLVMValueRef position, int first, int n, LLVMValueRef *index);
@@ -246,8 +240,7 @@ void emit_set_width(struct emit *e, int width);
 void emit_chunks(struct emit *e, LLVMValueRef n, LLVMValueRef head, bool whole, int tail_width,
                  void (*chunk)(struct emit *e, void *host), void *host);
 
-/* --- emit_reduce.c: accumulators
- * -------------------------------------------------------------------------------------------- */
+/* --- emit_reduce.c: accumulators ---------------------------------------------------------------------------------- */
 
 enum { REDUCE_PARTS = 3, EMIT_MAX_REDUCTIONS = 64, EMIT_MAX_STATES = EMIT_MAX_REDUCTIONS * REDUCE_PARTS };
 /* What a reduction keeps: so many values of these types. VAR keeps (sum, count) on its first pass over a block, one sum
@@ -287,8 +280,7 @@ enum dtype emit_reduce_operand(const struct ir_kernel *kernel, int r);
 LLVMValueRef emit_reduce_value(struct emit *e, const struct kernel_reduction *reduction, enum dtype operand,
                                LLVMValueRef *state, LLVMValueRef empty);
 
-/* --- one for each kind of kernel
- * ------------------------------------------------------------------------------------------ */
+/* --- one for each kind of kernel ---------------------------------------------------------------------------------- */
 
 /* What compile.c tells of a kernel. */
 struct emit_summary {

@@ -96,8 +96,7 @@ static void columns_prepare(struct emit *e, struct columns_work *work) {
     }
 }
 
-/* --- one row of the tile
- * ------------------------------------------------------------------------------------------------------ */
+/* --- one row of the tile ------------------------------------------------------------------------------------------ */
 
 static void columns_chunk(struct emit *e, void *host) {
     struct columns_work *work = host;
@@ -145,8 +144,7 @@ static void columns_row(struct emit *e, struct columns_work *work) {
     e->par_position = par_position;
 }
 
-/* --- several rows at once
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- several rows at once ----------------------------------------------------------------------------------------- */
 
 static int columns_choose_group(struct emit *e, const struct emit_facts *facts) {
     const struct ir_kernel *kernel = e->kernel;
@@ -304,9 +302,7 @@ static void columns_rows(struct emit *e, struct columns_work *work, LLVMValueRef
     emit_loop_end(e, &row, 1);
 }
 
-/* --- a run
- * ------------------------------------------------------------------------------------------------------------------------
- */
+/* --- a run -------------------------------------------------------------------------------------------------------- */
 
 /* A loop over the tile's vectors. */
 static struct emit_loop columns_each(struct emit *e, struct columns_work *work) {
@@ -426,8 +422,7 @@ static void columns_carry(struct emit *e, struct columns_work *work, LLVMValueRe
     LLVMBuildStore(e->builder, LLVMBuildAdd(e->builder, top, one, ""), depth);
 }
 
-/* --- the epilogue
- * --------------------------------------------------------------------------------------------------------------- */
+/* --- the epilogue ------------------------------------------------------------------------------------------------- */
 
 static void columns_epilogue(struct emit *e, void *host) {
     struct columns_work *work = host;
@@ -444,9 +439,7 @@ static void columns_epilogue(struct emit *e, void *host) {
     emit_region(e, epilogue);
 }
 
-/* --- tiles
- * ------------------------------------------------------------------------------------------------------------------------
- */
+/* --- tiles -------------------------------------------------------------------------------------------------------- */
 
 static LLVMValueRef columns_smaller(struct emit *e, LLVMValueRef a, LLVMValueRef b) {
     return emit_select(e, LLVMBuildICmp(e->builder, LLVMIntSLT, a, b, ""), a, b);

@@ -72,8 +72,7 @@ LLVMValueRef emit_iota(struct emit *e, LLVMTypeRef element, int n) {
     return n == 1 ? lanes[0] : LLVMConstVector(lanes, (unsigned)n);
 }
 
-/* --- lanes
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- lanes -------------------------------------------------------------------------------------------------------- */
 
 static LLVMValueRef emit_shuffle(struct emit *e, LLVMValueRef a, LLVMValueRef b, const int *lanes, int n) {
     LLVMValueRef mask[64];
@@ -130,8 +129,7 @@ LLVMValueRef emit_any(struct emit *e, LLVMValueRef mask) {
     return LLVMBuildICmp(e->builder, LLVMIntNE, word, LLVMConstInt(bits, 0, 0), "");
 }
 
-/* --- blocks
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- blocks ------------------------------------------------------------------------------------------------------- */
 
 LLVMBasicBlockRef emit_block(struct emit *e, const char *name) {
     return LLVMAppendBasicBlockInContext(e->context, e->function, name);
@@ -186,8 +184,7 @@ LLVMValueRef emit_load_field(struct emit *e, LLVMValueRef pointer, int64_t byte_
     return LLVMBuildLoad2(e->builder, type, emit_offset_bytes(e, pointer, emit_i64(e, byte_offset)), "");
 }
 
-/* --- functions
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- functions ---------------------------------------------------------------------------------------------------- */
 
 void emit_frame_begin(struct emit *e, const char *name, LLVMTypeRef type) {
     e->function = LLVMAddFunction(e->module, name, type);
@@ -255,8 +252,7 @@ LLVMValueRef emit_argument(struct emit *e, int i) {
     return LLVMGetParam(e->function, (unsigned)(i + 1));
 }
 
-/* --- launch data
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- launch data -------------------------------------------------------------------------------------------------- */
 
 /* A field of operand k's argument: an element of the array at `member`, or the pointer itself if i < 0. */
 static LLVMValueRef emit_argument_field(struct emit *e, int k, size_t member, int i, LLVMTypeRef type) {
@@ -305,8 +301,7 @@ LLVMValueRef emit_size_parameter(struct emit *e, int64_t number) {
     return value;
 }
 
-/* --- calls out
- * --------------------------------------------------------------------------------------------------------------- */
+/* --- calls out ---------------------------------------------------------------------------------------------------- */
 
 LLVMValueRef emit_support(struct emit *e, const char *name, LLVMTypeRef result, LLVMValueRef *args, int n_args) {
     LLVMTypeRef types[10];

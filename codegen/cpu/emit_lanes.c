@@ -51,8 +51,7 @@ static void lanes_prepare(struct emit *e, struct lanes_work *work) {
     }
 }
 
-/* --- indices of lanes in several rows
- * -------------------------------------------------------------------------------------- */
+/* --- indices of lanes in several rows ----------------------------------------------------------------------------- */
 
 static void lanes_digits_begin(struct emit *e, struct lanes_work *work, LLVMValueRef position) {
     const struct ir_kernel *kernel = e->kernel;
@@ -86,8 +85,7 @@ static void lanes_digits_advance(struct emit *e, struct lanes_work *work) {
     }
 }
 
-/* --- one vector
- * ---------------------------------------------------------------------------------------------------------------- */
+/* --- one vector --------------------------------------------------------------------------------------------------- */
 
 /* Where the vector at flattened reduced position p lies. */
 static void lanes_place(struct emit *e, struct lanes_work *work, LLVMValueRef p, LLVMValueRef count) {
@@ -221,9 +219,7 @@ static void lanes_run_memory(struct emit *e, struct lanes_work *work, LLVMValueR
     emit_loop_end(e, &loop, e->width);
 }
 
-/* --- a block
- * --------------------------------------------------------------------------------------------------------------------
- */
+/* --- a block ------------------------------------------------------------------------------------------------------ */
 
 LLVMValueRef lanes_minimum(struct emit *e, LLVMValueRef a, LLVMValueRef b) {
     return emit_select(e, LLVMBuildICmp(e->builder, LLVMIntSLT, a, b, ""), a, b);

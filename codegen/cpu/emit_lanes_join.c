@@ -88,8 +88,7 @@ void lanes_join(struct emit *e, struct lanes_work *work, struct lanes_reduction 
     }
 }
 
-/* --- variance
- * ------------------------------------------------------------------------------------------------------------------ */
+/* --- variance ----------------------------------------------------------------------------------------------------- */
 
 /* What a variance can do without: flags that are all true, a sum that is there already, a copy of what can be read. */
 void lanes_simplify(struct emit *e, struct lanes_work *work, struct lanes_reduction *r) {

@@ -121,9 +121,7 @@ static LLVMValueRef emit_gather(struct emit *e, enum dtype type, LLVMValueRef ba
     return type == TY_BOOL ? LLVMBuildICmp(e->builder, LLVMIntNE, value, LLVMConstNull(memory), "") : value;
 }
 
-/* --- rows
- * -------------------------------------------------------------------------------------------------------------------
- */
+/* --- rows --------------------------------------------------------------------------------------------------------- */
 
 static bool emit_uses(struct emit *e, int k, int loop) {
     return e->kernel->operands[k].uses >> loop & 1;
@@ -234,8 +232,7 @@ LLVMValueRef emit_read(struct emit *e, const struct ir_value *value) {
     return emit_read_along(e, k, type);
 }
 
-/* --- checked loads
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- checked loads ------------------------------------------------------------------------------------------------ */
 
 /* `data`, or something readable if the array has no elements. */
 static LLVMValueRef emit_safe_base(struct emit *e, int k) {
@@ -352,9 +349,7 @@ LLVMValueRef emit_load_checked(struct emit *e, const struct ir_value *value) {
     return emit_gather(e, type, base, bytes);
 }
 
-/* --- stores
- * --------------------------------------------------------------------------------------------------------------------
- */
+/* --- stores ------------------------------------------------------------------------------------------------------- */
 
 /* Outputs are C-contiguous over the parallel positions: row points to the element at the row's first position. */
 void emit_store(struct emit *e, const struct ir_value *value) {

@@ -30,8 +30,7 @@ static LLVMValueRef emit_compare(struct emit *e, enum op op, enum dtype type, LL
     return LLVMBuildICmp(e->builder, dtype_is_signed(type) ? with_sign[which] : no_sign[which], a, b, "");
 }
 
-/* --- conversions
- * --------------------------------------------------------------------------------------------------------- */
+/* --- conversions -------------------------------------------------------------------------------------------------- */
 
 /* Truncation of x that is known to lie strictly between -2^63 and 2^63 (2^64 if unsigned). Where there is no vector
  * instruction LLVM does it lane by lane. */
@@ -89,8 +88,7 @@ LLVMValueRef emit_convert(struct emit *e, enum dtype from, enum dtype to, LLVMVa
     return dtype_is_signed(from) ? LLVMBuildSExt(e->builder, x, type, "") : LLVMBuildZExt(e->builder, x, type, "");
 }
 
-/* --- all operations
- * -------------------------------------------------------------------------------------------------------- */
+/* --- all operations ----------------------------------------------------------------------------------------------- */
 
 LLVMValueRef emit_operation(struct emit *e, const struct ir_value *value, LLVMValueRef *args) {
     enum dtype type = value->n_args ? value->args[0]->type : value->type;

@@ -52,8 +52,7 @@ void emit_loop_end(struct emit *e, struct emit_loop *loop, int64_t step) {
     emit_at(e, loop->after);
 }
 
-/* --- rows
- * ---------------------------------------------------------------------------------------------------------------- */
+/* --- rows --------------------------------------------------------------------------------------------------------- */
 
 void emit_rows(struct emit *e, LLVMValueRef begin, LLVMValueRef end,
                void (*row)(struct emit *e, LLVMValueRef n, void *host), void *host) {
@@ -99,8 +98,7 @@ void emit_rows(struct emit *e, LLVMValueRef begin, LLVMValueRef end,
     emit_at(e, after);
 }
 
-/* --- vectors of a row
- * -------------------------------------------------------------------------------------------------------- */
+/* --- vectors of a row --------------------------------------------------------------------------------------------- */
 
 struct chunk_place {
     LLVMValueRef index, position;
@@ -154,7 +152,8 @@ static void emit_chunks_masked(struct emit *e, const struct chunk_place *place, 
         next = second;
         e->position = LLVMBuildAdd(e->builder, place->position, LLVMBuildMul(e->builder, next, e->step, ""), "");
     }
-    if (e->mode == EMIT_MAP && e->facts->loops) emit_poll(e, e->position, false); /* else the caller's pieces are short */
+    if (e->mode == EMIT_MAP && e->facts->loops)
+        emit_poll(e, e->position, false); /* else the caller's pieces are short */
     emit_phi_add(i, next, emit_here(e));
     emit_go(e, head);
     emit_at(e, e->hoist);

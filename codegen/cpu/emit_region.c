@@ -72,8 +72,7 @@ static LLVMValueRef emit_mask_again(struct emit *e, LLVMValueRef kept) {
     return LLVMBuildICmp(e->builder, LLVMIntSLT, kept, LLVMConstNull(LLVMTypeOf(kept)), "");
 }
 
-/* --- if
- * ------------------------------------------------------------------------------------------------------------------ */
+/* --- if ----------------------------------------------------------------------------------------------------------- */
 
 static void emit_results_make(struct emit *e, const struct ir_value *value, int n) {
     struct emit_value *slot = &e->values[value->id];
@@ -168,8 +167,7 @@ static void emit_if_varying(struct emit *e, const struct ir_value *value) {
     }
 }
 
-/* --- loop
- * ----------------------------------------------------------------------------------------------------------------- */
+/* --- loop --------------------------------------------------------------------------------------------------------- */
 
 static bool emit_result_used(struct emit *e, const struct ir_value *loop, int k) {
     return e->facts->of[loop->id].used >> (k < 31 ? k : 31) & 1;
@@ -318,8 +316,7 @@ static void emit_loop_varying(struct emit *e, const struct ir_value *loop) {
     }
 }
 
-/* --- values
- * ------------------------------------------------------------------------------------------------------------------ */
+/* --- values ------------------------------------------------------------------------------------------------------- */
 
 static LLVMValueRef emit_constant(struct emit *e, const struct ir_value *value) {
     LLVMTypeRef type = emit_element(e, value->type);

@@ -137,8 +137,7 @@ static void engine_init_llvm(void) {
 
 static bool engine_start(struct cpu_engine *engine, struct cpu_why *why) {
     pthread_once(&engine_llvm_once, engine_init_llvm);
-    if (!engine_llvm_ready)
-        return cpu_why_set(why, "LLVM has no code generator for this processor");
+    if (!engine_llvm_ready) return cpu_why_set(why, "LLVM has no code generator for this processor");
     if (!engine_choose_target(engine, why)) return false;
     engine_describe(engine);
     if (!vecmath_open(engine, why)) return false;

@@ -4,8 +4,7 @@
 
 #include "ir/eval/eval_internal.h"
 
-/* --- elements and arrays
- * ---------------------------------------------------------------------------------------------- */
+/* --- elements and arrays ------------------------------------------------------------------------------------------ */
 
 union scalar eval_get(enum dtype type, const char *at) {
     union scalar value = {.u = 0};
@@ -105,8 +104,7 @@ static union scalar operand(const struct eval_array *array, int64_t i) {
     return element(array, array->rank ? i : 0);
 }
 
-/* --- nodes
- * --------------------------------------------------------------------------------------------------------------- */
+/* --- nodes -------------------------------------------------------------------------------------------------------- */
 
 static union scalar constant(const struct graph_node *node) {
     union scalar value = {.i = node->imm.i};

@@ -12,8 +12,7 @@
 
 enum { CHAIN_VECTORS = 16, RUNS = 4, COLUMN_RUN = 64, MOST_LANES = 64 };
 
-/* --- folds: of x[0 .. n) with identity and operation
- * ---------------------------------------------------------------------- */
+/* --- folds: of x[0 .. n) with identity and operation -------------------------------------------------------------- */
 
 struct fold {
     enum op op;
@@ -83,8 +82,7 @@ static union scalar number(enum dtype type, double f, int64_t i) {
     return (union scalar){.i = i};
 }
 
-/* --- positions
- * ---------------------------------------------------------------------------------------------------------- */
+/* --- positions ---------------------------------------------------------------------------------------------------- */
 
 static bool is_nan(enum dtype type, union scalar x) {
     return type == TY_F32 ? isnan(x.f32) : type == TY_F64 ? isnan(x.f64) : false;
@@ -103,8 +101,7 @@ static union scalar find(enum dtype type, bool largest, bool skip_nan, int64_t n
     return (union scalar){.i = best};
 }
 
-/* --- variance
- * ------------------------------------------------------------------------------------------------------------- */
+/* --- variance ----------------------------------------------------------------------------------------------------- */
 
 /* Count, mean and sum of squared deviations of one part, or of several. */
 struct moments {

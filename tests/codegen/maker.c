@@ -167,8 +167,7 @@ void making_run(struct making *m, struct cpu_engine *engine, int pieces) {
     cpu_kernel_free(engine, &code);
 }
 
-/* --- values
- * ------------------------------------------------------------------------------------------------------------ */
+/* --- values ------------------------------------------------------------------------------------------------------- */
 
 int maker_grid(enum dtype type, union scalar *out, int capacity) {
     static const double reals[] = {0.0,

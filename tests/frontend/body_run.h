@@ -47,7 +47,7 @@ struct run {
     int carried;          /* values carried by all loops together */
 };
 
-/* --- arguments --------------------------------------------------------------------------------------------------- */
+/* --- arguments ---------------------------------------------------------------------------------------------------- */
 
 static inline struct run_arg run_f64(double value) {
     return (struct run_arg){.type = {.type = {TY_F64, STRONG, 0}}, .scalar = {.f64 = value}};
@@ -78,7 +78,7 @@ static inline struct run_arg run_whole(enum dtype type, int64_t h, int64_t w) {
     return arg;
 }
 
-/* --- the interpreter --------------------------------------------------------------------------------------------- */
+/* --- the interpreter ---------------------------------------------------------------------------------------------- */
 
 struct run_frame {
     struct run *run;

@@ -232,7 +232,7 @@ static void test_memory(void **state) {
     }
 }
 
-/* --- formulas --- */
+/* --- formulas ----------------------------------------------------------------------------------------------------- */
 
 static const char *run_formula(struct array_run *run, const char *text, const struct frontend_formula *formula,
                                const struct eval_array *inputs) {
@@ -284,7 +284,7 @@ static void test_formulas(void **state) {
     array_stop(&run);
 }
 
-/* --- goldens --- */
+/* --- goldens ------------------------------------------------------------------------------------------------------ */
 
 static void make_plan(struct arena *arena, const char *name, const char *source, size_t length, struct strbuf *out) {
     (void)arena;

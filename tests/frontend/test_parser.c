@@ -42,7 +42,7 @@ static const char *fixture_errors(struct fixture *fixture) {
     return strbuf_text(&out);
 }
 
-/* --- goldens --- */
+/* --- goldens ------------------------------------------------------------------------------------------------------ */
 
 static void make_ast(struct arena *arena, const char *name, const char *source, size_t length, struct strbuf *out) {
     struct diag_list diags;
@@ -73,7 +73,7 @@ static void test_error_goldens(void **state) {
     golden_check(WEFT_TEST_DIR "/errors", ".txt", 10, make_errors);
 }
 
-/* --- precedence --- */
+/* --- precedence --------------------------------------------------------------------------------------------------- */
 
 /* The binary operators from loose to tight; operators of one number bind alike, to the left. */
 static const struct {
@@ -148,7 +148,7 @@ static void test_precedence_prefix(void **state) {
     fixture_free(&fixture);
 }
 
-/* --- facts about the tree --- */
+/* --- facts about the tree ----------------------------------------------------------------------------------------- */
 
 static void test_ids_are_post_order(void **state) {
     (void)state;
@@ -253,7 +253,7 @@ static void test_names_are_interned(void **state) {
     fixture_free(&fixture);
 }
 
-/* --- formulas --- */
+/* --- formulas ----------------------------------------------------------------------------------------------------- */
 
 static const char *formula(struct fixture *fixture, const char *text) {
     diag_init(&fixture->diags, &fixture->arena, NULL, text, strlen(text));
@@ -287,7 +287,7 @@ static void test_formulas(void **state) {
     fixture_free(&fixture);
 }
 
-/* --- going on after errors --- */
+/* --- going on after errors ---------------------------------------------------------------------------------------- */
 
 static void test_the_rest_survives(void **state) {
     (void)state;
@@ -312,7 +312,7 @@ static void test_the_rest_survives(void **state) {
     fixture_free(&fixture);
 }
 
-/* --- limits --- */
+/* --- limits ------------------------------------------------------------------------------------------------------- */
 
 static char *repeat(struct arena *arena, const char *before, const char *unit, int count, const char *after) {
     struct strbuf out;

@@ -37,7 +37,7 @@ static const char *fixture_errors(struct fixture *fixture) {
     return strbuf_text(&out);
 }
 
-/* --- goldens --- */
+/* --- goldens ------------------------------------------------------------------------------------------------------ */
 
 static void make_errors(struct arena *arena, const char *name, const char *source, size_t length, struct strbuf *out) {
     struct diag_list diags;
@@ -52,7 +52,7 @@ static void test_goldens(void **state) {
     golden_check(WEFT_TEST_DIR "/resolve", ".txt", 20, make_errors);
 }
 
-/* --- inputs and outputs --- */
+/* --- inputs and outputs ------------------------------------------------------------------------------------------- */
 
 static void describe_input(struct strbuf *out, const struct frontend_input *input) {
     strbuf_printf(out, "%s", input->name);
@@ -179,7 +179,7 @@ static void test_light_curve(void **state) {
     fixture_free(&fixture);
 }
 
-/* --- meanings --- */
+/* --- meanings ----------------------------------------------------------------------------------------------------- */
 
 static const char *describe_names(struct fixture *fixture, const char *text) {
     static const char *const kinds[] = {"unknown", "input",    "variable", "global", "constant",
@@ -277,7 +277,7 @@ static void test_result(void **state) {
     fixture_free(&fixture);
 }
 
-/* --- what the host allows --- */
+/* --- what the host allows ----------------------------------------------------------------------------------------- */
 
 static void test_not_allowed(void **state) {
     (void)state;
@@ -298,7 +298,7 @@ static void test_not_allowed(void **state) {
     fixture_free(&fixture);
 }
 
-/* --- formulas --- */
+/* --- formulas ----------------------------------------------------------------------------------------------------- */
 
 static const struct frontend_formula_input bands[] = {{"red", TY_F32, 2, false, 0}, {"nir", TY_F32, 2, false, 0}};
 
@@ -372,7 +372,7 @@ static void test_formula_inputs_twice(void **state) {
     fixture_free(&fixture);
 }
 
-/* --- the table of built-ins --- */
+/* --- the table of built-ins --------------------------------------------------------------------------------------- */
 
 static void test_builtins(void **state) {
     (void)state;
@@ -422,7 +422,7 @@ static void test_names_for_completion(void **state) {
     assert_null(frontend_name(n + 1000, &doc));
 }
 
-/* --- hostile text --- */
+/* --- hostile text ------------------------------------------------------------------------------------------------- */
 
 /* Analyses a generated text; false: it had errors. Takes seconds only if something is not linear. */
 static bool analyse_generated(struct fixture *fixture, struct strbuf *text) {
@@ -547,7 +547,7 @@ static void test_mutilated(void **state) {
     }
 }
 
-/* --- memory --- */
+/* --- memory ------------------------------------------------------------------------------------------------------- */
 
 struct failing_work {
     struct arena *arena;

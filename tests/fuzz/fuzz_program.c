@@ -28,7 +28,7 @@
 
 enum { MOST_INPUTS = 12, MOST_OUTPUTS = 16, MOST_BYTES = 1 << 18, CANCEL_MS = 300, GIVE_UP_TICKS = 200 };
 
-/* --- when something is wrong --- */
+/* --- when something is wrong -------------------------------------------------------------------------------------- */
 
 static char text[MOST_TEXT + 1]; /* the program being tried */
 static size_t text_length;
@@ -76,7 +76,7 @@ static void watch(bool on) {
     setitimer(ITIMER_REAL, &timer, NULL);
 }
 
-/* --- arrays that end where memory ends --- */
+/* --- arrays that end where memory ends ---------------------------------------------------------------------------- */
 
 enum { MOST_ARRAYS = MOST_INPUTS + MOST_OUTPUTS };
 static char *rooms[MOST_ARRAYS]; /* MOST_BYTES each, a page without access on either side */
@@ -181,7 +181,7 @@ static bool same(const DLTensor *a, const DLTensor *b) {
     return true;
 }
 
-/* --- one program --- */
+/* --- one program -------------------------------------------------------------------------------------------------- */
 
 static jit_context *context;
 static const struct corpus_case *hints; /* whose inputs the program had before it was changed */
@@ -358,7 +358,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size) {
 
 #ifndef WEFT_LIBFUZZER
 
-/* --- seeds --- */
+/* --- seeds -------------------------------------------------------------------------------------------------------- */
 
 static const char *const more_seeds[] = {
     "param k = 3.0\nm, s = nanmean(flux), nanstd(flux)\nclean = where(abs(flux - m) > k*s, nan, flux)\nz = (clean - "

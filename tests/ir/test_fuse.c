@@ -1,5 +1,5 @@
-/* Fusion, as text: tests/ir/fuse/NAME.ir is a plan of graphs; NAME.kernels is what fuse_plan makes of it, kernels and actions.
- * UPDATE_SNAPSHOTS=1 rewrites the expectations. */
+/* Fusion, as text: tests/ir/fuse/NAME.ir is a plan of graphs; NAME.kernels is what fuse_plan makes of it, kernels and
+ * actions. UPDATE_SNAPSHOTS=1 rewrites the expectations. */
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -90,8 +90,7 @@ static void every_elementwise_name_is_there(void **state) {
     assert_int_equal(reduce_from_name("mean"), REDUCE_COUNT_);
 }
 
-/* --- expansions, computed as they are made
- * --------------------------------------------------------------------------------- */
+/* --- expansions, computed as they are made ------------------------------------------------------------------------ */
 
 struct calculator {
     union scalar values[200];

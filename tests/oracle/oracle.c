@@ -27,8 +27,7 @@ void oracle_close(struct oracle *oracle) {
     for (int i = 0; i < oracle->n; i++) jit_context_free(oracle->context[i]);
 }
 
-/* --- the evaluator's side
- * ------------------------------------------------------------------------------------------------ */
+/* --- the evaluator's side ----------------------------------------------------------------------------------------- */
 
 /* Elementary functions as the engine computes them; notes that one was asked for. */
 struct math_host {
@@ -123,8 +122,7 @@ static void reference_begin(struct reference *r) {
     }
 }
 
-/* --- comparing
- * -------------------------------------------------------------------------------------------------------------- */
+/* --- comparing ---------------------------------------------------------------------------------------------------- */
 
 static bool same_element(enum dtype type, const char *a, const char *b) {
     if (type == TY_F32) {
@@ -182,8 +180,7 @@ static bool same_output(const struct eval_array *expected, const DLTensor *got, 
     return false;
 }
 
-/* --- the compiled side
- * --------------------------------------------------------------------------------------------------------- */
+/* --- the compiled side -------------------------------------------------------------------------------------------- */
 
 static enum oracle_verdict check_call(const struct reference *r, jit_function *function, const DLTensor *const *in,
                                       int threads, char *why, size_t size) {

@@ -26,9 +26,7 @@ static const char *fresh(struct maker *m) {
     return gen_text(&m->g, "a%d", m->g.names++);
 }
 
-/* --- inputs
- * ------------------------------------------------------------------------------------------------------------------------
- */
+/* --- inputs ------------------------------------------------------------------------------------------------------- */
 
 static void put_element(struct gen *g, enum dtype type, char *at) {
     static const double plain[] = {0.0, -0.0, 1.0, -1.0, 0.5, 2.0, 3.25, -7.5, 100.0, 1e-3, 12345.678};
@@ -145,9 +143,7 @@ static void make_shapes(struct maker *m) {
     g->shapes[g->n_shapes++] = (struct shape){1, {1 + gen_below(g, 200)}};
 }
 
-/* --- statements
- * ------------------------------------------------------------------------------------------------------------------------
- */
+/* --- statements --------------------------------------------------------------------------------------------------- */
 
 static const struct shape *some_shape(struct gen *g) {
     return &g->shapes[gen_below(g, g->n_shapes)];

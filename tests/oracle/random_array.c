@@ -12,9 +12,7 @@ static struct piece some_array(struct gen *g, enum dtype type) {
     return made.shape.rank > 0 ? made : nothing;
 }
 
-/* --- views
- * ---------------------------------------------------------------------------------------------------------------------
- */
+/* --- views -------------------------------------------------------------------------------------------------------- */
 
 static int64_t slice_length(int64_t begin, int64_t end, int64_t step) {
     int64_t n = step > 0 ? (end - begin + step - 1) / step : (begin - end - step - 1) / -step;
@@ -126,9 +124,7 @@ struct piece gen_view(struct gen *g, enum dtype type, const struct shape *to) {
     return nothing;
 }
 
-/* --- reductions
- * --------------------------------------------------------------------------------------------------------------------
- */
+/* --- reductions --------------------------------------------------------------------------------------------------- */
 
 /* What is left of `x` when reduced, and the keywords that say so. */
 static const char *axes(struct gen *g, const struct shape *x, struct shape *left) {
@@ -183,9 +179,7 @@ struct piece gen_reduction(struct gen *g, enum dtype type, const struct shape *t
     return reduce(g, GEN_PICK(g, integers), gen_chance(g, 60) ? type : gen_type(g), type, to);
 }
 
-/* --- made
- * ------------------------------------------------------------------------------------------------------------------------------
- */
+/* --- made --------------------------------------------------------------------------------------------------------- */
 
 struct piece gen_maker(struct gen *g, enum dtype type, const struct shape *to) {
     if (to->rank == 0) return nothing;

@@ -54,8 +54,7 @@ int64_t shape_count(const struct shape *shape) {
     return n;
 }
 
-/* --- literals
- * --------------------------------------------------------------------------------------------------------------- */
+/* --- literals ----------------------------------------------------------------------------------------------------- */
 
 static const char *int_text(struct gen *g, enum dtype type) {
     int bits = 8 * dtype_size(type);
@@ -100,9 +99,7 @@ static const char *weak(struct gen *g, enum dtype type) {
     return text[0] == '-' ? gen_text(g, "(%s)", text) : text;
 }
 
-/* --- leaves
- * --------------------------------------------------------------------------------------------------------------------
- */
+/* --- leaves ------------------------------------------------------------------------------------------------------- */
 
 static struct piece variable(struct gen *g, enum dtype type, const struct shape *to, bool any_type) {
     int start = g->n_variables ? gen_below(g, g->n_variables) : 0;
@@ -136,8 +133,7 @@ struct piece gen_leaf(struct gen *g, enum dtype type, const struct shape *to) {
     return v;
 }
 
-/* --- operations
- * ------------------------------------------------------------------------------------------------------------------ */
+/* --- operations --------------------------------------------------------------------------------------------------- */
 
 static struct piece joined(const char *text, enum dtype type, const struct piece *a, const struct piece *b) {
     return (struct piece){text, type, shape_join(&a->shape, &b->shape)};

@@ -3,9 +3,7 @@
 
 #include "oracle/random_gen.h"
 
-/* --- calls
- * ---------------------------------------------------------------------------------------------------------------------
- */
+/* --- calls -------------------------------------------------------------------------------------------------------- */
 
 /* An array expression of this rank, short enough to be passed whole. */
 static struct piece whole_argument(struct gen *g, enum dtype type, int rank) {
@@ -41,9 +39,7 @@ struct piece gen_ufunc_call(struct gen *g, const struct ufunc *ufunc, int result
     return made;
 }
 
-/* --- statements
- * ---------------------------------------------------------------------------------------------------------------------
- */
+/* --- statements --------------------------------------------------------------------------------------------------- */
 
 struct writer {
     struct gen *g;

@@ -6,7 +6,7 @@
 
 #include "runtime/hostile.h"
 
-/* --- NULLs, counts, sizes --- */
+/* --- NULLs, counts, sizes ----------------------------------------------------------------------------------------- */
 
 static void test_nulls(void **state) {
     (void)state;
@@ -131,7 +131,7 @@ static void test_struct_sizes(void **state) {
     jit_function_free(f);
 }
 
-/* --- tensors --- */
+/* --- tensors ------------------------------------------------------------------------------------------------------ */
 
 static void test_absurd_tensors(void **state) {
     (void)state;
@@ -351,7 +351,7 @@ static void test_outputs_over_outputs(void **state) {
     jit_function_free(f);
 }
 
-/* --- lifetimes and threads --- */
+/* --- lifetimes and threads ---------------------------------------------------------------------------------------- */
 
 static void test_results_outlive_everything(void **state) {
     (void)state;

@@ -6,7 +6,7 @@
 
 #include "runtime/hostile.h"
 
-/* --- limits --- */
+/* --- limits ------------------------------------------------------------------------------------------------------- */
 
 static void test_little_memory(void **state) {
     (void)state;
@@ -167,7 +167,7 @@ static void test_wide_broadcasts(void **state) {
     jit_function_free(f);
 }
 
-/* --- arithmetic that traps elsewhere --- */
+/* --- arithmetic that traps elsewhere ------------------------------------------------------------------------------ */
 
 static void test_division(void **state) {
     (void)state;
@@ -249,7 +249,7 @@ static void test_division(void **state) {
     jit_function_free(k);
 }
 
-/* --- texts --- */
+/* --- texts -------------------------------------------------------------------------------------------------------- */
 
 /* Compiles and calls on an x of 4 elements where there is one: right or refused, soon. */
 static void try_text(const char *what, char *text, bool must_work) {

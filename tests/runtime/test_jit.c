@@ -45,7 +45,9 @@ static void refuse(const char *source, jit_status status, const char *text) {
     jit_error error = {0};
     jit_function *f = jit_compile(context, source, &error);
     if (f) fail_msg("compiled: %s", source);
-    if (error.code != status) fail_msg("%s: status %s, expected %s: %s", source, jit_status_name(error.code), jit_status_name(status), error.message);
+    if (error.code != status)
+        fail_msg("%s: status %s, expected %s: %s", source, jit_status_name(error.code), jit_status_name(status),
+                 error.message);
     if (!strstr(error.message, text)) fail_msg("%s: the message lacks `%s`: %s", source, text, error.message);
 }
 
@@ -119,7 +121,8 @@ static void test_alloc(void **state) {
     if (!f) fail_msg("%s", error.message);
     float x[5] = {1, 2, 3, 4, 5};
     DLManagedTensor *out[3];
-    assert_int_equal(jit_call_alloc(f, (const DLTensor *[]){jit_array(x, JIT_F32, 5)}, 1, out, 3, NULL, &error), JIT_OK);
+    assert_int_equal(jit_call_alloc(f, (const DLTensor *[]){jit_array(x, JIT_F32, 5)}, 1, out, 3, NULL, &error),
+                     JIT_OK);
     /* Results outlive function and context. */
     jit_function_free(f);
     jit_context_free(own);
@@ -194,7 +197,9 @@ static void test_errors(void **state) {
     index[17] = 3, index[9] = -1, index[30] = 77;
     double got[40];
     out[0] = jit_array(got, JIT_F64, 40);
-    assert_int_equal(jit_call(f, (const DLTensor *[]){jit_array(index, JIT_I64, 40), jit_array(x, JIT_F64, 3)}, 2, out, 1, &error), JIT_INDEX);
+    assert_int_equal(
+        jit_call(f, (const DLTensor *[]){jit_array(index, JIT_I64, 40), jit_array(x, JIT_F64, 3)}, 2, out, 1, &error),
+        JIT_INDEX);
     assert_non_null(strstr(error.message, "subscript -1"));
     assert_non_null(strstr(error.message, "element 9"));
     jit_function_free(f);
@@ -229,14 +234,16 @@ static void test_cancel(void **state) {
         jit_call_options options = {.cancel = &cancel};
         jit_error error = {0};
         DLTensor *out[1] = {i < 2 ? jit_array(y, JIT_F64, 100) : jit_scalar_f64(y)};
-        jit_status status = jit_call_with(f, (const DLTensor *[]){jit_array(x, JIT_F64, 100)}, 1, out, 1, &options, &error);
+        jit_status status =
+            jit_call_with(f, (const DLTensor *[]){jit_array(x, JIT_F64, 100)}, 1, out, 1, &options, &error);
         if (status != JIT_CANCELLED) fail_msg("%s: %s", endless[i], error.message);
         pthread_join(thread, NULL);
         jit_function_free(f);
     }
 }
 
-/* Work without loops looks at the flag between pieces: one that is set before the call stops it at once, even in a long kernel. */
+/* Work without loops looks at the flag between pieces: one that is set before the call stops it at once, even in a long
+ * kernel. */
 static void test_cancel_map(void **state) {
     (void)state;
     jit_function *f = compile("param n: i64; y = arange(n) * 0.5; sum(exp(y)) + y[0]");
@@ -276,7 +283,9 @@ static void test_progress(void **state) {
     struct heard heard = {0};
     jit_context *own = jit_context_new(&(jit_options){.progress = hear, .host = &heard});
     jit_error error = {0};
-    jit_function *f = jit_compile(own, "param n: i64\nufunc f(x) { s = 0.0; for i in 0:300 { s += sin(x + i) }\nreturn s }\nf(arange(n) * 1.0)", &error);
+    jit_function *f = jit_compile(
+        own, "param n: i64\nufunc f(x) { s = 0.0; for i in 0:300 { s += sin(x + i) }\nreturn s }\nf(arange(n) * 1.0)",
+        &error);
     if (!f) fail_msg("%s", error.message);
     int64_t n = 3000000;
     DLManagedTensor *out[1];
@@ -284,17 +293,19 @@ static void test_progress(void **state) {
     assert_true(heard.calls > 10 && heard.last == 1 && !heard.backwards);
     out[0]->deleter(out[0]);
     heard = (struct heard){.stop_after = 3};
-    assert_int_equal(jit_call_alloc(f, (const DLTensor *[]){jit_scalar_i64(&n)}, 1, out, 1, NULL, &error), JIT_CANCELLED);
+    assert_int_equal(jit_call_alloc(f, (const DLTensor *[]){jit_scalar_i64(&n)}, 1, out, 1, NULL, &error),
+                     JIT_CANCELLED);
     assert_int_equal(heard.calls, 3);
     jit_function_free(f);
     jit_context_free(own);
 }
 
-/* A map stored in the pass of the reductions that read it, on arrays larger than the last-level cache (whose stores bypass it):
- * aligned and unaligned outputs, 1 and 2 threads. */
+/* A map stored in the pass of the reductions that read it, on arrays larger than the last-level cache (whose stores
+ * bypass it): aligned and unaligned outputs, 1 and 2 threads. */
 static void test_pass(void **state) {
     (void)state;
-    jit_function *f = compile("param x: f64[n]; c = where(abs(x) > 2.0, nan, x*0.5); return c, nanmean(c), max(abs(c - 1.0))");
+    jit_function *f =
+        compile("param x: f64[n]; c = where(abs(x) > 2.0, nan, x*0.5); return c, nanmean(c), max(abs(c - 1.0))");
     enum { N = 3000001 };
     double *x = malloc((N + 8) * sizeof *x), *c = malloc((N + 8) * sizeof *c), means[4], most;
     for (int i = 0; i < N; i++) x[i] = (double)((i * 7919L) % 5003) / 1000 - 2.5;
@@ -363,22 +374,26 @@ static void test_shapes(void **state) {
 static void test_formula(void **state) {
     (void)state;
     jit_formula_input inputs[] = {{"red", JIT_F32, 2, 1, -9999}, {"nir", JIT_F32, 2, 1, -9999}};
-    jit_formula_spec spec = {.inputs = inputs, .n_inputs = 2, .result = JIT_F64, .has_nodata = 1, .nodata = -1, .flags = JIT_ELEMENTWISE};
+    jit_formula_spec spec = {
+        .inputs = inputs, .n_inputs = 2, .result = JIT_F64, .has_nodata = 1, .nodata = -1, .flags = JIT_ELEMENTWISE};
     jit_error error = {0};
     jit_function *f = jit_formula(context, "(nir - red) / (nir + red)", &spec, &error);
     if (!f) fail_msg("%s", error.message);
     float red[4] = {1, -9999, 2, 3}, nir[4] = {3, 4, -9999, 3};
     double out[4];
-    call(f, (const DLTensor *[]){jit_matrix(red, JIT_F32, 2, 2, 2), jit_matrix(nir, JIT_F32, 2, 2, 2)}, 2, jit_matrix(out, JIT_F64, 2, 2, 2));
+    call(f, (const DLTensor *[]){jit_matrix(red, JIT_F32, 2, 2, 2), jit_matrix(nir, JIT_F32, 2, 2, 2)}, 2,
+         jit_matrix(out, JIT_F64, 2, 2, 2));
     assert_true(out[0] == 0.5 && out[1] == -1 && out[2] == -1 && out[3] == 0);
     jit_function_free(f);
     /* Only inputs that are used count. */
     f = jit_formula(context, "nir * 2", &spec, &error);
     if (!f) fail_msg("%s", error.message);
-    call(f, (const DLTensor *[]){jit_matrix(red, JIT_F32, 2, 2, 2), jit_matrix(nir, JIT_F32, 2, 2, 2)}, 2, jit_matrix(out, JIT_F64, 2, 2, 2));
+    call(f, (const DLTensor *[]){jit_matrix(red, JIT_F32, 2, 2, 2), jit_matrix(nir, JIT_F32, 2, 2, 2)}, 2,
+         jit_matrix(out, JIT_F64, 2, 2, 2));
     assert_true(out[0] == 6 && out[1] == 8 && out[2] == -1 && out[3] == 6);
     jit_function_free(f);
-    static const char *const wrong[] = {"nri * 2", "sum(nir)", "nir[0]", "nir; red", "x = nir", "print(nir)", "load(\"x.npy\")", "", "nir.T"};
+    static const char *const wrong[] = {"nri * 2",    "sum(nir)",        "nir[0]", "nir; red", "x = nir",
+                                        "print(nir)", "load(\"x.npy\")", "",       "nir.T"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         error = (jit_error){0};
         f = jit_formula(context, wrong[i], &spec, &error);
@@ -460,15 +475,18 @@ static void test_limits(void **state) {
     jit_error error = {0};
     jit_context *small = jit_context_create(&(jit_options){.max_memory = 4 << 20}, &error);
     assert_non_null(small);
-    jit_function *f = jit_compile(small, "param n: i64; sum(cumbersome(n))\nfn cumbersome(n) = zeros(n) + exp(arange(n))", &error);
+    jit_function *f =
+        jit_compile(small, "param n: i64; sum(cumbersome(n))\nfn cumbersome(n) = zeros(n) + exp(arange(n))", &error);
     jit_function_free(f);
     f = jit_compile(small, "param x: f64[n]; x + 1.0", &error);
     if (!f) fail_msg("%s", error.message);
     double *x = calloc(1 << 20, sizeof *x);
     DLManagedTensor *out[1];
-    assert_int_equal(jit_call_alloc(f, (const DLTensor *[]){jit_array(x, JIT_F64, 1 << 20)}, 1, out, 1, NULL, &error), JIT_MEMORY);
+    assert_int_equal(jit_call_alloc(f, (const DLTensor *[]){jit_array(x, JIT_F64, 1 << 20)}, 1, out, 1, NULL, &error),
+                     JIT_MEMORY);
     assert_null(out[0]);
-    assert_int_equal(jit_call_alloc(f, (const DLTensor *[]){jit_array(x, JIT_F64, 1000)}, 1, out, 1, NULL, &error), JIT_OK);
+    assert_int_equal(jit_call_alloc(f, (const DLTensor *[]){jit_array(x, JIT_F64, 1000)}, 1, out, 1, NULL, &error),
+                     JIT_OK);
     out[0]->deleter(out[0]);
     jit_function_free(f);
     jit_context_free(small);
@@ -512,11 +530,12 @@ static void test_fork(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_elementwise), cmocka_unit_test(test_strides), cmocka_unit_test(test_overlap),
-        cmocka_unit_test(test_alloc),       cmocka_unit_test(test_defaults), cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_cancel), cmocka_unit_test(test_cancel_map), cmocka_unit_test(test_progress), cmocka_unit_test(test_ones), cmocka_unit_test(test_pass),     cmocka_unit_test(test_shapes),   cmocka_unit_test(test_formula),
-        cmocka_unit_test(test_hostile),     cmocka_unit_test(test_long),     cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_fork),     cmocka_unit_test(test_scalar_function),
+        cmocka_unit_test(test_elementwise), cmocka_unit_test(test_strides),    cmocka_unit_test(test_overlap),
+        cmocka_unit_test(test_alloc),       cmocka_unit_test(test_defaults),   cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_cancel),      cmocka_unit_test(test_cancel_map), cmocka_unit_test(test_progress),
+        cmocka_unit_test(test_ones),        cmocka_unit_test(test_pass),       cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_formula),     cmocka_unit_test(test_hostile),    cmocka_unit_test(test_long),
+        cmocka_unit_test(test_limits),      cmocka_unit_test(test_fork),       cmocka_unit_test(test_scalar_function),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
