@@ -39,10 +39,9 @@ static void *vecmath_libm(const struct op_info *info, bool wide, char *symbol, s
     return wide ? (void *)info->eval1 : (void *)info->eval1f;
 }
 
-/* --- the 1 ULP mode where SLEEF 3.5.1 is wrong
- * exp, pow and log1p are, at the far end of the range: libm's are as accurate. The hyperbolic functions overflow too
- * early, and the gamma functions are off near their zeros and poles: libm's next wider type, rounded, serves for them.
- */
+/* The 1 ULP mode where SLEEF 3.5.1 is wrong. exp, pow and log1p are, at the far end of the range: libm's are as
+ * accurate. The hyperbolic functions overflow too early, and the gamma functions are off near their zeros and poles:
+ * libm's next wider type, rounded, serves for them. */
 
 #define VECMATH_WIDE(NAME)                                                                                             \
     static double vecmath_wide_##NAME(double x) {                                                                      \
