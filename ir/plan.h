@@ -29,8 +29,7 @@ enum action_kind {
     ACTION_SIZES, /* evaluate sizes[first .. first+count) of the plan's size table (those whose leaves are now known) */
     ACTION_CHECK, /* sink->check */
     ACTION_KERNEL, /* allocate the output slots, run */
-    ACTION_SHARE,  /* slot `slot` becomes the array of slot `source` (seen through `map`, if any: stays C-contiguous) or
-                      of a literal */
+    ACTION_SHARE,  /* slot `slot` becomes the array of slot `source`, or of a literal; reshaped to `shape` if given */
     ACTION_EFFECT, /* sink: print, save, assert, load; node values come from effect_slots */
     ACTION_FREE,   /* drop slot `slot` */
 };
@@ -58,9 +57,8 @@ struct plan_action {
     int first, count; /* ACTION_SIZES: ids; evaluated in id order */
     struct graph_sink *sink;
     struct plan_launch *launch;
-    int slot, source;           /* ACTION_SHARE: source as launch_operand.slot; ACTION_FREE */
-    const struct view_map *map; /* ACTION_SHARE: also reshapes: then NULL and `shape` gives the new sizes */
-    int rank;
+    int slot, source; /* ACTION_SHARE: source as launch_operand.slot; ACTION_FREE */
+    int rank;         /* ACTION_SHARE that reshapes: of `shape`, the new sizes */
     const struct size *shape[TYPE_MAX_RANK];
     int *effect_slots; /* ACTION_EFFECT: slot of each of sink->nodes */
 };

@@ -146,7 +146,6 @@ static void print_action(struct strbuf *out, int indent, const struct plan *plan
         strbuf_printf(out, "share %d = ", action->slot);
         print_slot(out, action->source);
         strbuf_putc(out, ' ');
-        if (action->map) print_map(out, action->map);
         print_shape(out, plan->slots[action->slot].type, action->rank, action->shape);
         break;
     case ACTION_EFFECT:

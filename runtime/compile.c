@@ -28,8 +28,6 @@ struct compile_job {
     size_t length, hidden;
     const jit_formula_spec *spec;
     struct diag_list diags;
-    jit_error *error;
-    bool reported;
 };
 
 static const struct frontend_formula *copy_spec(struct compile_job *job) {
@@ -132,13 +130,8 @@ static jit_function *compile_source(jit_context *context, const char *text, size
     function->context = context;
     arena_init(&function->arena, &context->mem);
     pthread_mutex_init(&function->build, NULL);
-    struct compile_job job = {.function = function,
-                              .text = text,
-                              .length = length,
-                              .hidden = hidden,
-                              .file = file,
-                              .spec = spec,
-                              .error = error};
+    struct compile_job job = {
+        .function = function, .text = text, .length = length, .hidden = hidden, .file = file, .spec = spec};
     if (!arena_try(&function->arena, compile, &job))
         error_set(error, JIT_MEMORY, "out of memory while compiling");
     else if (job.diags.count || !function->program)

@@ -9,37 +9,28 @@ enum { UNKNOWN = -1 };
 struct shapes {
     const struct plan *plan;
     int64_t (*slots)[TYPE_MAX_RANK]; /* UNKNOWN where not known */
-    int64_t *sizes;
+    int64_t *sizes;                  /* by id, where known */
+    bool *known;
     struct arena *arena;
 };
 
+/* Operands come before users, so one look at each size decides whether it is known, however often it is used. */
 static void walk_sizes(struct shapes *s, int first, int count) {
     for (int id = first; id < first + count; id++) {
         const struct size *size = s->plan->sizes.items[id];
-        int64_t a = size->a ? s->sizes[size->a->id] : 0, b = size->b ? s->sizes[size->b->id] : 0;
+        int64_t leaf = 0;
         if (size->op == SIZE_CONST) continue;
-        if (size->op == SIZE_DIM)
-            s->sizes[id] = s->slots[size->slot][size->dim];
-        else if (size->op == SIZE_SCALAR)
-            s->sizes[id] = UNKNOWN;
-        /* Negative sizes occur inside expressions (n - 3); only leaves are marked, so an operand may be negative and
-         * known. Unknown leaves are found by the marks. */
-        else
-            s->sizes[id] = size_apply(size, a, b, 0);
+        if (size->op == SIZE_DIM) leaf = s->slots[size->slot][size->dim];
+        s->known[id] = size->op != SIZE_SCALAR && leaf != UNKNOWN && (!size->a || s->known[size->a->id]) &&
+                       (!size->b || s->known[size->b->id]);
+        if (s->known[id])
+            s->sizes[id] =
+                size_apply(size, size->a ? s->sizes[size->a->id] : 0, size->b ? s->sizes[size->b->id] : 0, leaf);
     }
 }
 
-/* True if the size's value follows from what is known. */
-static bool is_known(const struct shapes *s, const struct size *size, int depth) {
-    if (depth > 64) return false;
-    if (size->op == SIZE_CONST) return true;
-    if (size->op == SIZE_SCALAR) return false;
-    if (size->op == SIZE_DIM) return s->slots[size->slot][size->dim] != UNKNOWN;
-    return (!size->a || is_known(s, size->a, depth + 1)) && (!size->b || is_known(s, size->b, depth + 1));
-}
-
 static int64_t known_value(const struct shapes *s, const struct size *size) {
-    return is_known(s, size, 0) ? s->sizes[size->id] : UNKNOWN;
+    return s->known[size->id] ? s->sizes[size->id] : UNKNOWN;
 }
 
 static void walk_graph(struct shapes *s, const struct plan_step *step) {
@@ -118,7 +109,11 @@ static void find_shape(void *argument) {
     struct shapes s = {.plan = plan, .arena = &job->arena};
     s.slots = arena_alloc(&job->arena, sizeof *s.slots * (size_t)(plan->n_slots + 1));
     s.sizes = ARENA_ARRAY(&job->arena, int64_t, plan->sizes.count + 1);
-    memcpy(s.sizes, job->entry->initial_sizes, sizeof *s.sizes * (size_t)plan->sizes.count);
+    s.known = ARENA_ARRAY(&job->arena, bool, plan->sizes.count + 1);
+    for (int id = 0; id < plan->sizes.count; id++) {
+        s.sizes[id] = job->entry->initial_sizes[id];
+        s.known[id] = plan->sizes.items[id]->op == SIZE_CONST;
+    }
     for (int i = 0; i < plan->n_slots; i++)
         for (int d = 0; d < TYPE_MAX_RANK; d++) s.slots[i][d] = UNKNOWN;
     for (int i = 0; i < plan->n_inputs; i++)

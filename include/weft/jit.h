@@ -11,7 +11,8 @@
  *     jit_context_free(ctx);
  *
  * The language is described in docs/language.md. Arrays are DLPack tensors: NumPy, PyTorch, JAX and CuPy hand theirs over
- * without a copy. The library never prints, exits or aborts, and keeps no global state but LLVM's own.
+ * without a copy. The library never prints, exits or aborts, and keeps no global state but LLVM's
+ * own and the lock that guards it across fork().
  *
  * Threads. A context and its functions may be used by any number of threads at once; a jit_error belongs to one thread.
  * After fork() the child may go on using what the parent made.

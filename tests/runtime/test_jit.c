@@ -371,6 +371,23 @@ static void test_shapes(void **state) {
     jit_function_free(f);
 }
 
+/* Sizes that use one another again and again are looked at once each. */
+static void test_shapes_shared(void **state) {
+    (void)state;
+    char text[2000] = "param x: f64[n]\nk = len(x)\n";
+    for (int i = 0; i < 60; i++) strcat(text, "k = k*k\n");
+    strcat(text, "zeros(k)");
+    jit_function *f = compile(text);
+    jit_dtype type;
+    int rank;
+    int64_t shape[8];
+    assert_int_equal(
+        jit_output_shape(f, (const DLTensor *[]){jit_array(NULL, JIT_F64, 0)}, 1, 0, &type, &rank, shape, NULL),
+        JIT_OK);
+    assert_int_equal(shape[0], 0);
+    jit_function_free(f);
+}
+
 static void test_formula(void **state) {
     (void)state;
     jit_formula_input inputs[] = {{"red", JIT_F32, 2, 1, -9999}, {"nir", JIT_F32, 2, 1, -9999}};
@@ -530,12 +547,25 @@ static void test_fork(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_elementwise), cmocka_unit_test(test_strides),    cmocka_unit_test(test_overlap),
-        cmocka_unit_test(test_alloc),       cmocka_unit_test(test_defaults),   cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_cancel),      cmocka_unit_test(test_cancel_map), cmocka_unit_test(test_progress),
-        cmocka_unit_test(test_ones),        cmocka_unit_test(test_pass),       cmocka_unit_test(test_shapes),
-        cmocka_unit_test(test_formula),     cmocka_unit_test(test_hostile),    cmocka_unit_test(test_long),
-        cmocka_unit_test(test_limits),      cmocka_unit_test(test_fork),       cmocka_unit_test(test_scalar_function),
+        cmocka_unit_test(test_elementwise),
+        cmocka_unit_test(test_strides),
+        cmocka_unit_test(test_overlap),
+        cmocka_unit_test(test_alloc),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_cancel_map),
+        cmocka_unit_test(test_progress),
+        cmocka_unit_test(test_ones),
+        cmocka_unit_test(test_pass),
+        cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_formula),
+        cmocka_unit_test(test_shapes_shared),
+        cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_long),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_fork),
+        cmocka_unit_test(test_scalar_function),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
