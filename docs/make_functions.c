@@ -99,8 +99,8 @@ static void bound(struct op_ulp first, struct op_ulp second) {
 }
 
 static void accuracy(void) {
-    puts("| function | f32, `--ulp 4` | f64, `--ulp 4` | f32, `--ulp 1` | f64, `--ulp 1` |\n"
-         "| --- | --- | --- | --- | --- |");
+    puts("| function | f32, `--ulp 4` | f64, `--ulp 4` | f32, `--ulp 1` | f64, `--ulp 1` | f32, CUDA | f64, CUDA |\n"
+         "| --- | --- | --- | --- | --- | --- | --- |");
     for (int op = 0; op < OP_COUNT; op++) {
         const struct op_info *info = &op_info[op];
         const struct op_ulp *ulp = info->ulp;
@@ -109,6 +109,7 @@ static void accuracy(void) {
         printf("| `%s` |", info->name);
         bound(ulp[MATH_LIBMVEC], ulp[MATH_LIBM]);
         bound(ulp[MATH_SLEEF], ulp[MATH_LIBM]);
+        bound(ulp[MATH_CUDA], ulp[MATH_CUDA]);
         putchar('\n');
     }
 }
@@ -169,7 +170,15 @@ int main(void) {
          "library's\n"
          "function is called element by element, and the bound is its. 0: the result is exact. `sqrt` and everything "
          "that is\n"
-         "not listed is correctly rounded.\n");
+         "not listed is correctly rounded.\n\n"
+         "On a GPU the functions are those of CUDA's math library, whose bounds NVIDIA states (CUDA C++ Programming "
+         "Guide 13.0,\n"
+         "\"Mathematical Functions\") from the correctly rounded result: against the exact one an error may be half a "
+         "unit larger.\n"
+         "That of `lgamma` holds outside -10.001 ... -2.264 in f32 and -23.0001 ... -2.2637 in f64, where its zeros "
+         "are. With\n"
+         "`--ulp 1`, functions of f32 whose bound there is above 1 are computed in f64 and rounded; a function of f64 whose\n"
+         "bound is above 1 is an error when the program is compiled.\n");
     accuracy();
     puts("\n## Not available in this version\n\n"
          "The names are taken, and using one is an error that says so.\n");

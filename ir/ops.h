@@ -45,10 +45,11 @@ enum op_flags {
     OPF_HIDDEN = 8,    /* not callable under `name` (an operator, a keyword): only under its aliases */
 };
 
-enum math_library { MATH_LIBM, MATH_LIBMVEC, MATH_SLEEF, MATH_LIBRARIES };
+enum math_library { MATH_LIBM, MATH_LIBMVEC, MATH_SLEEF, MATH_CUDA, MATH_LIBRARIES };
 
-/* Largest error in ULP, by element type; 0 where this library has no vector form of the function (MATH_LIBM: 0 means
- * that every result is correctly rounded, as it is with LOWER_INST). */
+/* Largest error in ULP, by element type; 0 where this library has no vector form of the function (MATH_LIBM, MATH_CUDA:
+ * 0 means that every result is correctly rounded, as it is with LOWER_INST). MATH_CUDA counts from the correctly
+ * rounded result, the others from the exact one. */
 struct op_ulp {
     float f32, f64;
 };
@@ -66,8 +67,11 @@ struct op_info {
     const char *sleef; /* LOWER_CALL: the end of SLEEF's name ("u10"), NULL where it has none */
     double (*eval1)(double), (*eval2)(double, double); /* LOWER_CALL: libm's, the evaluator's default */
     float (*eval1f)(float), (*eval2f)(float, float);
-    struct op_ulp ulp[MATH_LIBRARIES]; /* bound by library: {libm}, {libmvec}, {SLEEF} */
-    const char *cuda; /* CUDA C template: $0 $1 $2 operands, $f the suffix "f" for f32; NULL with LOWER_CUSTOM only */
+    struct op_ulp ulp[MATH_LIBRARIES]; /* bound by library: {libm}, {libmvec}, {SLEEF}, {CUDA} */
+    const char *cuda; /* CUDA C template of a whole expression: $0 $1 $2 operands (names, constants or in parentheses),
+                         $f "f" for f32, $t the result's type; weft_* are functions of the CUDA back end's prelude.
+                         LOWER_INST and LOWER_CALL have one */
+    const char *cuda_int; /* for integers and bools, where it is another one */
     const char *doc;  /* one line for :help and the language reference */
 };
 

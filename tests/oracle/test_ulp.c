@@ -39,7 +39,7 @@ static bool has_bound(enum op op) {
 
 /* The bound in force. Composed operations follow the library of what they are composed of. */
 static float bound_of(jit_context *context, enum op op, enum dtype type, const char **library) {
-    static const char *const names[MATH_LIBRARIES] = {"libm", "libmvec", "SLEEF"};
+    static const char *const names[MATH_LIBRARIES] = {"libm", "libmvec", "SLEEF", "CUDA"};
     float bound = 0;
     enum op lead = op_info[op].lower == LOWER_EXPAND ? OP_exp : op;
     enum math_library used = cpu_math_library(context->engine, lead, type, &bound);
