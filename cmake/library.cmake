@@ -1,7 +1,8 @@
 # libweft, made of all rooms, and what `cmake --install` puts beside it.
 add_library(weft SHARED
     $<TARGET_OBJECTS:weft_base> $<TARGET_OBJECTS:weft_ir> $<TARGET_OBJECTS:weft_frontend>
-    $<TARGET_OBJECTS:weft_codegen_cpu> $<TARGET_OBJECTS:weft_runtime>)
+    $<TARGET_OBJECTS:weft_codegen_cpu> $<TARGET_OBJECTS:weft_codegen_ptx>
+    $<TARGET_OBJECTS:weft_runtime_cuda> $<TARGET_OBJECTS:weft_runtime>)
 add_library(Weft::weft ALIAS weft)
 set_target_properties(weft PROPERTIES
     VERSION ${PROJECT_VERSION} SOVERSION 0 LINKER_LANGUAGE C

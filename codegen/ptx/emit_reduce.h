@@ -1,0 +1,96 @@
+/* emit_reduce.h: what KERNEL_LANES and KERNEL_COLUMNS share. Private to emit_lanes.c, emit_columns.c, emit_reduce.c,
+ * shape_reduce.c.
+ *
+ * The machinery is in prelude/reduce.cuh: weft_rows and weft_columns walk over memory and keep the order of additions.
+ * A kernel's text tells them, in lambdas, how elements are read (`read`: V of them, `one`: one of the V), what is done
+ * with each (`visit`), and, for REDUCE_VAR, what is done the second time (`repeat`). */
+#ifndef CODEGEN_PTX_EMIT_REDUCE_H
+#define CODEGEN_PTX_EMIT_REDUCE_H
+
+#include "codegen/ptx/emit.h"
+
+enum {
+    REDUCE_THREADS = 256,
+    REDUCE_RUN = 16,  /* LANES: vectors in a run */
+    REDUCE_RUNS = 4,  /* runs in a block */
+    REDUCE_TEAM = 64, /* threads that take a block; 16 take a run */
+    REDUCE_COLUMN_RUN = 64,
+    REDUCE_HELD = 16, /* steps at a time that say: all of a run, to be kept in registers */
+};
+
+/* What ptx_grid.value[] holds. */
+enum { LANES_ROWS, LANES_LENGTH, LANES_ITEMS, LANES_SEGMENTS, LANES_TEAMS, LANES_SPAN };
+enum { COLUMNS_LENGTH, COLUMNS_ITEMS, COLUMNS_SEGMENTS, COLUMNS_ACROSS, COLUMNS_RUNS, COLUMNS_SPAN, COLUMNS_LEVELS };
+
+/* An accumulator; reductions that are the same share one. */
+struct reduce_entry {
+    const struct kernel_reduction *reduction;
+    const char *type; /* "weft_fold<float, weft_by_sum>" */
+    const struct ir_value *x;
+    int first; /* result of the body that it takes; VAR: the next one are the flags */
+    bool is_var, counted;
+    int sum; /* VAR: the entry that has the sum already; -1: none */
+    size_t state_bytes;
+};
+
+struct reduce_work {
+    struct reduce_entry *entries;
+    int n;
+    int *of;           /* [n_reductions]: entry */
+    bool twice;        /* some entry is a variance */
+    bool held;         /* what the second pass needs stays in registers */
+    bool careful;      /* held, but the body must not run for missing elements */
+    int vector;        /* elements that a thread takes side by side */
+    bool grouped;      /* PTX_UNIT operands are moved in groups of `vector` */
+    int unroll;        /* steps at a time */
+    bool across;       /* several reduced dimensions: positions are decoded */
+    const char **base; /* by operand: where the row (LANES) or the thread's columns (COLUMNS) begin */
+};
+
+void reduce_prepare(struct cu *c, struct reduce_work *work);
+/* "weft_tuple<...>" */
+const char *reduce_tuple(struct cu *c, const struct reduce_work *work);
+/* About how many instructions the accumulators take for an element. */
+int reduce_weight(const struct reduce_work *work);
+size_t reduce_state_bytes(const struct reduce_work *work);
+
+/* Thread blocks at a time that a multiprocessor is asked to have registers for: as many as do without spilling. */
+int reduce_resident(const struct cu *c, const struct reduce_work *work);
+
+/* Is the operand an element of `input`: read, or stored by the body, at every position? */
+bool reduce_moves(const struct cu *c, int k);
+/* Bytes of what is read at a step. */
+int reduce_step_bytes(const struct cu *c, int vector);
+/* `struct input`: what is read, or to be stored, in one step. */
+void reduce_define_input(struct cu *c, const struct reduce_work *work);
+/* row<k> for what moves, at i0 ... i<end - 1>; `extra`: by what they are moved on, times the stride along `end`, or
+ * NULL. */
+void reduce_define_bases(struct cu *c, struct reduce_work *work, int end, const char *extra);
+/* Lines of `visit` and `repeat`: the call of the body; declares its results. `store`: what it stores goes to `in`. */
+void reduce_call_body(struct cu *c, const char *at, const char *const *index, bool store);
+/* `held<i>` and `kept<i>`: what the second pass takes. */
+void reduce_define_held(struct cu *c, const struct reduce_work *work);
+/* Lines of `visit` after the body: the accumulators take what it gave. */
+void reduce_add(struct cu *c, const struct reduce_work *work);
+/* Lines of `repeat`: the squared deviations of what was held, or of what the body gave once more. */
+void reduce_add_again(struct cu *c, const struct reduce_work *work);
+/* `at` and `failed`, if the epilogue can fail or has loops: it must not run then if the body has failed. */
+bool reduce_epilogue_begin(struct cu *c, const char *at, const char *length);
+/* The epilogue with the states in `total`, and the stores of its outputs at `position`. The scope's i<j> stand already.
+ */
+void reduce_epilogue(struct cu *c, const struct reduce_work *work, const char *total, const char *length,
+                     const char *position);
+/* i<first> ... of a flattened position, for those who use them. */
+enum reduce_user {
+    REDUCE_PLACES = 1,
+    REDUCE_ELEMENTS = 2,
+    REDUCE_BODY = 4
+}; /* addresses of rows; of what moves; OP_index */
+void reduce_decode(struct cu *c, const char *position, int first, int n, unsigned users);
+
+/* How many states of `bytes` bytes a thread takes at a time: as weft_chunk_of. */
+int reduce_chunk(size_t bytes);
+/* COLUMNS: levels of pending states of `bytes` bytes that are in shared memory: as weft_stacked. */
+int reduce_stacked(size_t bytes);
+
+#endif

@@ -1,0 +1,59 @@
+// memory.cuh: several elements at a time, and what kernels tell the host.
+
+// piece: weft_vec
+// N neighbouring elements of together at most 16 bytes, moved in one access.
+template <class T, int N> struct alignas(N * sizeof(T)) weft_vec {
+    T of[N];
+};
+
+// piece: weft_groups
+// Memory as groups of N elements; it is aligned to them.
+template <int N, class T> __device__ __forceinline__ const weft_vec<T, N> *weft_groups(const T *at)
+{
+    return reinterpret_cast<const weft_vec<T, N> *>(at);
+}
+template <int N, class T> __device__ __forceinline__ weft_vec<T, N> *weft_groups(T *at)
+{
+    return reinterpret_cast<weft_vec<T, N> *>(at);
+}
+
+// piece: weft_watch
+// struct ptx_watch of the host.
+struct weft_watch {
+    int cancel, lock;
+    long long order, position, index, size;
+    int site, operand, dim, unused;
+};
+
+// piece: weft_cancelled
+// The call was cancelled, or what comes before this position failed: nobody wants what is computed here.
+__device__ __forceinline__ bool weft_cancelled(const volatile weft_watch *watch, long long order, long long at)
+{
+    const long long failed = watch->order;
+    return watch->cancel != 0 || failed < order || (failed == order && watch->position < at);
+}
+
+// piece: weft_fault
+// A subscript is out of range. Of all that are, that of the smallest (order, at) is kept.
+__device__ __noinline__ void weft_fault(volatile weft_watch *watch, long long order, long long at, int site, int operand,
+                                        int dim, long long index, long long size)
+{
+    // An earlier one is known already? `order` is written after `position`, and both only ever become smaller.
+    const long long known = watch->order;
+    __threadfence();
+    if (known < order || (known == order && watch->position < at)) return;
+    while (atomicCAS((int *)&watch->lock, 0, 1) != 0) __nanosleep(100);
+    __threadfence();
+    if (order < watch->order || (order == watch->order && at < watch->position)) {
+        watch->position = at;
+        watch->index = index;
+        watch->size = size;
+        watch->site = site;
+        watch->operand = operand;
+        watch->dim = dim;
+        __threadfence();
+        watch->order = order;
+    }
+    __threadfence();
+    atomicExch((int *)&watch->lock, 0);
+}
