@@ -1,0 +1,337 @@
+/* work.c: what one call uses: making it once, lending it out, waiting, telling kernels to stop. */
+#include <stdio.h>
+#include <time.h>
+
+#include "runtime/cuda/internal.h"
+
+enum {
+    COUNTERS_AT = 256, /* behind the watch */
+    BLOCK_BYTES = COUNTERS_AT + 4 * PTX_MAX_COUNTERS,
+    SPIN_NANOSECONDS = 50000, /* then the thread sleeps: waking it takes about that long */
+    SHORTEST_NAP = 10000,
+    LONGEST_NAP = 1000000,
+};
+_Static_assert(sizeof(struct ptx_watch) <= COUNTERS_AT, "the watch fits before the counters");
+
+/* --- making and destroying ---------------------------------------------------------------------------------------- */
+
+void work_destroy(struct cuda_work *work) {
+    struct cuda_device *device = work->device;
+    if (!device_dead(device) && device_enter(device, NULL)) {
+        const struct driver *driver = &device->driver;
+        profile_free(work);
+        ring_free(device, &work->small);
+        ring_free(device, &work->up);
+        ring_free(device, &work->down);
+        if (work->fetched) driver->cuMemFreeHost(work->fetched);
+        if (work->block) driver->cuMemFreeAsync(work->block, work->stream->own);
+        if (work->scratch) memory_give(device, work->stream->own, work->scratch, work->scratch_size);
+        if (work->parameters) memory_give(device, work->stream->own, work->parameters, work->parameters_size);
+        if (work->order) driver->cuEventDestroy(work->order);
+        if (work->end) driver->cuEventDestroy(work->end);
+        if (work->copy) driver->cuStreamDestroy(work->copy);
+        device_leave(device);
+    } else {
+        atomic_fetch_sub(&device->held, work->scratch_size + work->parameters_size);
+    }
+    mem_free(&device->heap, work->rows, (size_t)work->rows_capacity * sizeof *work->rows);
+    if (work->stream) stream_release(work->stream);
+    mem_free(&device->heap, work, sizeof *work);
+}
+
+bool work_clean(struct cuda_work *work, struct cuda_failure *failure) {
+    struct cuda_device *device = work->device;
+    const char *doing = "preparing kernels";
+    bool done =
+        DEVICE_CALL(device, doing, failure, cuMemcpyHtoDAsync, work->watch, &device->words->clean,
+                    sizeof device->words->clean, work->main) &&
+        DEVICE_CALL(device, doing, failure, cuMemsetD8Async, work->counters, 0, 4 * PTX_MAX_COUNTERS, work->main) &&
+        DEVICE_CALL(device, doing, failure, cuEventRecord, work->end, work->main) &&
+        DEVICE_CALL(device, doing, failure, cuEventSynchronize, work->end);
+    if (!done) work->broken = true;
+    return done;
+}
+
+/* Inside the context. */
+static bool work_furnish(struct cuda_work *work, struct cuda_failure *failure) {
+    struct cuda_device *device = work->device;
+    const char *doing = "preparing a call";
+    void *fetched;
+    work->stream = stream_create(device, failure);
+    if (!work->stream) return false;
+    work->main = work->stream->own;
+    if (!DEVICE_CALL(device, doing, failure, cuStreamCreate, &work->copy, CU_STREAM_NON_BLOCKING)) {
+        work->copy = NULL;
+        return false;
+    }
+    if (!DEVICE_CALL(device, doing, failure, cuEventCreate, &work->order, CU_EVENT_DISABLE_TIMING)) {
+        work->order = NULL;
+        return false;
+    }
+    if (!DEVICE_CALL(device, doing, failure, cuEventCreate, &work->end,
+                     CU_EVENT_BLOCKING_SYNC | CU_EVENT_DISABLE_TIMING)) {
+        work->end = NULL;
+        return false;
+    }
+    if (!ring_make(device, &work->small, SMALL_SLOT, failure)) return false;
+    if (!DEVICE_CALL(device, doing, failure, cuMemHostAlloc, &fetched, sizeof *work->fetched, 0)) return false;
+    work->fetched = fetched;
+    if (!DEVICE_CALL(device, doing, failure, cuMemAllocFromPoolAsync, &work->block, BLOCK_BYTES, device->pool,
+                     work->main)) {
+        work->block = 0;
+        return false;
+    }
+    work->watch = work->block;
+    work->counters = work->block + COUNTERS_AT;
+    return work_clean(work, failure);
+}
+
+static struct cuda_work *work_create(struct cuda_device *device, struct cuda_failure *failure) {
+    struct cuda_work *work = mem_zalloc(&device->heap, 1, sizeof *work);
+    if (!work) {
+        device_no_host_memory(failure);
+        return NULL;
+    }
+    work->device = device;
+    bool made = false;
+    if (device_enter(device, failure)) {
+        made = work_furnish(work, failure);
+        device_leave(device);
+    }
+    if (made) return work;
+    work_destroy(work);
+    return NULL;
+}
+
+/* --- lending out -------------------------------------------------------------------------------------------------- */
+
+/* That everything may be put on the host's stream. Inside the context. */
+static bool check_stream(struct cuda_device *device, CUstream stream, struct cuda_failure *failure) {
+    const char *doing = "looking at the given stream";
+    CUcontext context = NULL;
+    int capturing = CU_STREAM_CAPTURE_STATUS_NONE;
+    if (stream == CU_STREAM_PER_THREAD)
+        return cuda_fail(
+            failure, CUDA_FAILED,
+            "the per-thread default stream (CU_STREAM_PER_THREAD) is another one in each thread: pass a stream "
+            "of your own");
+    if (!DEVICE_CALL(device, doing, failure, cuStreamGetCtx, stream, &context)) return false;
+    if (context != device->context)
+        return cuda_fail(failure, CUDA_FAILED, "the given stream does not belong to the primary context of cuda:%d",
+                         device->ordinal);
+    if (!DEVICE_CALL(device, doing, failure, cuStreamIsCapturing, stream, &capturing)) return false;
+    if (capturing != CU_STREAM_CAPTURE_STATUS_NONE)
+        return cuda_fail(failure, CUDA_FAILED,
+                         "the given stream is being captured into a graph: calls cannot be captured");
+    return true;
+}
+
+static void work_keep(struct cuda_work *work) {
+    struct cuda_device *device = work->device;
+    bool keep = !work->broken && !device_dead(device);
+    if (keep) {
+        pthread_mutex_lock(&device->lock);
+        keep = device->n_idle < IDLE_MOST;
+        if (keep) {
+            work->next = device->idle;
+            device->idle = work;
+            device->n_idle++;
+        }
+        pthread_mutex_unlock(&device->lock);
+    }
+    if (!keep) work_destroy(work);
+}
+
+struct cuda_work *cuda_work_begin(struct cuda_device *device, void *host_stream, struct cuda_failure *failure) {
+    if (!device_alive(device, failure)) return NULL;
+    pthread_mutex_lock(&device->lock);
+    struct cuda_work *work = device->idle;
+    if (work) {
+        device->idle = work->next;
+        device->n_idle--;
+    }
+    pthread_mutex_unlock(&device->lock);
+    if (!work) work = work_create(device, failure);
+    if (!work) return NULL;
+
+    work->next = NULL;
+    work->main = work->stream->own;
+    if (host_stream) {
+        bool good = device_enter(device, failure);
+        if (good) {
+            good = check_stream(device, host_stream, failure);
+            device_leave(device);
+        }
+        if (!good) {
+            work_keep(work);
+            return NULL;
+        }
+        pthread_mutex_lock(&work->stream->lock);
+        work->stream->host = host_stream;
+        pthread_mutex_unlock(&work->stream->lock);
+        work->main = host_stream;
+    }
+    work->small.stream = work->down.stream = work->main;
+    work->up.stream = work->copy;
+    work->cancel = NULL;
+    work->fault_found = false;
+    work->order_number = 0;
+    work->profiling = false;
+    work->n_rows = 0;
+    work->tag = 0;
+    return work;
+}
+
+void cuda_work_end(struct cuda_work *work) {
+    if (!work) return;
+    struct cuda_device *device = work->device;
+    work->cancel = NULL;
+    work->n_deliveries = 0;
+    if (work->busy && !device_dead(device) && !cuda_wait(work, NULL, NULL)) work->broken = true;
+    if (work->stream->host && !device_forked(device)) {
+        pthread_mutex_lock(&work->stream->lock);
+        work->stream->host = NULL; /* all of ours on it is done: from here on things are freed on the stream of ours */
+        pthread_mutex_unlock(&work->stream->lock);
+    }
+    work_keep(work);
+}
+
+struct cuda_device *cuda_work_device(struct cuda_work *work) {
+    return work->device;
+}
+
+void cuda_set_cancel(struct cuda_work *work, const volatile int *cancel) {
+    work->cancel = cancel;
+}
+
+bool cuda_work_fault(struct cuda_work *work, struct ptx_watch *watch) {
+    if (!work->fault_found) return false;
+    *watch = work->fault;
+    work->fault_found = false;
+    return true;
+}
+
+/* --- waiting ------------------------------------------------------------------------------------------------------ */
+
+static long long nanoseconds(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
+static void nap(long long elapsed) {
+    long long length = elapsed / 16;
+    if (length < SHORTEST_NAP) length = SHORTEST_NAP;
+    if (length > LONGEST_NAP) length = LONGEST_NAP;
+    nanosleep(&(struct timespec){.tv_nsec = (long)length}, NULL);
+}
+
+/* Everything on the streams is done. */
+static void work_settle(struct cuda_work *work) {
+    ring_reset(&work->small);
+    ring_reset(&work->up);
+    ring_reset(&work->down);
+    work->busy = work->marked = work->watch_wanted = false;
+    work->n_queued = 0;
+}
+
+/* Tells the kernels to stop, waits until they and all copies have ended. Returns false. */
+static bool work_cancel(struct cuda_work *work, struct cuda_failure *failure) {
+    struct cuda_device *device = work->device;
+    const char *doing = "cancelling";
+    bool ended =
+        DEVICE_CALL(device, doing, failure, cuMemcpyHtoDAsync, work->watch + offsetof(struct ptx_watch, cancel),
+                    &device->words->one, sizeof device->words->one, device->control) &&
+        DEVICE_CALL(device, doing, failure, cuStreamSynchronize,
+                    device->control) && /* it must not come after work_clean */
+        DEVICE_CALL(device, doing, failure, cuEventRecord, work->end, work->main) &&
+        DEVICE_CALL(device, doing, failure, cuEventSynchronize, work->end) &&
+        DEVICE_CALL(device, doing, failure, cuStreamSynchronize, work->copy) && work_clean(work, failure);
+    work->n_deliveries = 0;
+    if (!ended) {
+        work->broken = true;
+        return false;
+    }
+    work_settle(work);
+    return cuda_fail(failure, CUDA_CANCELLED, "cancelled");
+}
+
+/* `event`, or the end of stream->own if it is NULL. */
+static bool wait_for(struct cuda_work *work, CUevent event, struct cuda_failure *failure) {
+    struct cuda_device *device = work->device;
+    const struct driver *driver = &device->driver;
+    const char *doing = "waiting for the GPU";
+    for (long long start = 0;;) {
+        CUresult result = event ? driver->cuEventQuery(event) : driver->cuStreamQuery(work->main);
+        if (result != CUDA_ERROR_NOT_READY)
+            return device_check(device, result, event ? "cuEventQuery" : "cuStreamQuery", doing, failure);
+        if (work->cancel && __atomic_load_n(work->cancel, __ATOMIC_RELAXED)) return work_cancel(work, failure);
+        long long now = nanoseconds();
+        if (!start) start = now;
+        if (now - start < SPIN_NANOSECONDS) continue;
+        if (work->cancel) {
+            nap(now - start);
+        } else {
+            if (!event && !DEVICE_CALL(device, doing, failure, cuEventRecord, work->end, work->main)) return false;
+            return DEVICE_CALL(device, doing, failure, cuEventSynchronize, event ? event : work->end);
+        }
+    }
+}
+
+bool work_wait_event(struct cuda_work *work, CUevent event, struct cuda_failure *failure) {
+    return wait_for(work, event, failure);
+}
+
+/* Sends for the watch if a kernel may have written to it, and, on a stream of the host's, marks the end of what is
+ * ours. */
+static bool work_mark(struct cuda_work *work, struct cuda_failure *failure) {
+    if (work->marked) return true;
+    if (work->watch_wanted && !DEVICE_CALL(work->device, "asking kernels how they ended", failure, cuMemcpyDtoHAsync,
+                                           work->fetched, work->watch, sizeof *work->fetched, work->main))
+        return false;
+    if (work->main != work->stream->own &&
+        !DEVICE_CALL(work->device, "waiting for the GPU", failure, cuEventRecord, work->end, work->main))
+        return false;
+    work->marked = true;
+    return true;
+}
+
+bool work_wait_all(struct cuda_work *work, struct cuda_failure *failure) {
+    if (!work->busy) return true;
+    if (!work_mark(work, failure) || !copy_deliver_closed(work, failure) ||
+        !wait_for(work, work->main == work->stream->own ? NULL : work->end, failure))
+        return false;
+    copy_deliver_all(work);
+    bool failed = work->watch_wanted && work->fetched->order != INT64_MAX;
+    work_settle(work);
+    if (!failed) return true;
+    if (!work->fault_found) work->fault = *work->fetched;
+    work->fault_found = true;
+    return work_clean(work, failure);
+}
+
+bool cuda_wait(struct cuda_work *work, const volatile int *cancel, struct cuda_failure *failure) {
+    struct cuda_device *device = work->device;
+    const volatile int *before = work->cancel;
+    if (!device_enter(device, failure)) {
+        work->n_deliveries = 0;
+        return false;
+    }
+    if (cancel) work->cancel = cancel;
+    bool done = work_wait_all(work, failure);
+    if (!done) work->n_deliveries = 0; /* the caller's memory may go now */
+    work->cancel = before;
+    device_leave(device);
+    return done;
+}
+
+bool cuda_is_done(struct cuda_work *work) {
+    struct cuda_device *device = work->device;
+    if (!work->busy || !device_enter(device, NULL)) return true;
+    CUresult result = CUDA_SUCCESS;
+    if (work_mark(work, NULL))
+        result = work->main == work->stream->own ? device->driver.cuStreamQuery(work->main)
+                                                 : device->driver.cuEventQuery(work->end);
+    device_leave(device);
+    return result != CUDA_ERROR_NOT_READY; /* an error is told by cuda_wait */
+}
