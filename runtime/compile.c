@@ -112,7 +112,7 @@ static bool build_typed(jit_function *function, jit_error *error) {
     if (!entry) return false;
     if (!guessed) return true;
     if (program->has_effects) return true; /* sizes come from files; and who runs a pipeline runs it at once */
-    return entry_prepare(function, entry, error) == JIT_OK;
+    return entry_prepare_device(function, entry, error) == JIT_OK;
 }
 
 static jit_function *compile_source(jit_context *context, const char *text, size_t length, size_t hidden,

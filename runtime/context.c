@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "runtime/runtime.h"
+#include "runtime/gpu.h"
 
 enum { DEFAULT_KEEP = 256 << 20, DEFAULT_CACHE = 32 << 20, MAX_THREADS = 1024 };
 
@@ -15,15 +15,23 @@ void context_retain(jit_context *context) {
 }
 
 /* The context's own block is counted in its own mem: copied out before the last free. */
-void context_release(jit_context *context) {
-    if (!context || atomic_fetch_sub_explicit(&context->references, 1, memory_order_acq_rel) != 1) return;
-    fork_hold();
-    cpu_engine_free(context->engine);
-    fork_allow();
+static void destroy(jit_context *context) {
+    gpu_close_all(context);
+    if (context->engine) {
+        fork_hold();
+        cpu_engine_free(context->engine);
+        fork_allow();
+    }
     pool_destroy(context->pool);
+    if (context->cache_folder) mem_free(&context->mem, context->cache_folder, strlen(context->cache_folder) + 1);
+    pthread_mutex_destroy(&context->opening);
     struct mem heap = {.resize = context->mem.resize, .host = context->mem.host};
     atomic_store(&heap.used, sizeof *context);
     mem_free(&heap, context, sizeof *context);
+}
+
+void context_release(jit_context *context) {
+    if (context && atomic_fetch_sub_explicit(&context->references, 1, memory_order_acq_rel) == 1) destroy(context);
 }
 
 void jit_context_free(jit_context *context) {
@@ -54,11 +62,10 @@ static bool check_options(const jit_options *options, jit_context *context, jit_
                   options->struct_size, sizeof *options);
         return false;
     }
-    if (options->device && strcmp(options->device, "cpu") != 0) {
-        bool cuda = strncmp(options->device, "cuda", 4) == 0;
-        error_set(error, cuda ? JIT_UNSUPPORTED : JIT_ARGUMENT,
-                  cuda ? "device \"%s\" is not available in this version; use \"cpu\""
-                       : "unknown device \"%s\", expected \"cpu\"",
+    context->device = -1;
+    if (options->device && strcmp(options->device, "cpu") != 0 &&
+        (context->device = cuda_parse_device(options->device)) < 0) {
+        error_set(error, JIT_ARGUMENT, "unknown device \"%.80s\", expected \"cpu\", \"cuda\" or \"cuda:N\"",
                   options->device);
         return false;
     }
@@ -117,6 +124,21 @@ static void make_engine(jit_context *context, const char *isa, jit_error *error)
     arena_free(&arena);
 }
 
+/* False with an error; what was made is in the context. */
+static bool start(jit_context *context, const jit_options *options, jit_error *error) {
+    context->last_level_cache = last_level_cache();
+    context->pool = pool_create(&context->mem, options->max_memory, DEFAULT_KEEP);
+    const char *folder = options->cache_folder;
+    if (folder) context->cache_folder = mem_strndup(&context->mem, folder, strlen(folder));
+    if (!context->pool || !fork_prepare() || (folder && !context->cache_folder)) {
+        error_set(error, JIT_MEMORY, "out of memory");
+        return false;
+    }
+    make_engine(context, options->isa, error);
+    struct gpu *gpu;
+    return context->engine && (context->device < 0 || gpu_open(context, context->device, &gpu, error) == JIT_OK);
+}
+
 jit_context *jit_context_create(const jit_options *given, jit_error *error) {
     jit_options options = {0};
     if (given) options = *given;
@@ -127,24 +149,13 @@ jit_context *jit_context_create(const jit_options *given, jit_error *error) {
         return NULL;
     }
     atomic_store(&context->references, 1);
+    pthread_mutex_init(&context->opening, NULL);
     context->mem.limit = options.max_memory;
     context->options = options;
-    if (check_options(&options, context, error)) {
-        context->last_level_cache = last_level_cache();
-        context->pool = pool_create(&context->mem, options.max_memory, DEFAULT_KEEP);
-        if (!context->pool || !fork_prepare())
-            error_set(error, JIT_MEMORY, "out of memory");
-        else
-            make_engine(context, options.isa, error);
-        if (context->engine) {
-            /* The caller's strings need not outlive this call. */
-            context->options.device = context->options.fp = context->options.isa = NULL;
-            return context;
-        }
-    }
-    pool_destroy(context->pool);
-    atomic_store(&heap.used, sizeof *context);
-    mem_free(&heap, context, sizeof *context);
+    /* The caller's strings need not outlive this call. */
+    context->options.device = context->options.fp = context->options.isa = context->options.cache_folder = NULL;
+    if (check_options(&options, context, error) && start(context, &options, error)) return context;
+    destroy(context);
     return NULL;
 }
 

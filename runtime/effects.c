@@ -2,8 +2,8 @@
 #include <string.h>
 
 #include "runtime/format.h"
+#include "runtime/gpu.h"
 #include "runtime/npy.h"
-#include "runtime/runtime.h"
 
 /* Data, shape and strides of what an effect uses: a slot or a literal. */
 struct view {
@@ -128,7 +128,7 @@ static bool effect_load(struct run *run, const struct plan_action *action) {
     }
     run->files = files;
     files[run->n_files++] = file;
-    run_drop(&run->slots[sink->slot]);
+    run_drop(run, sink->slot);
     struct run_slot *fill = &run->slots[sink->slot];
     fill->data = (char *)data;
     for (int d = 0; d < slot->rank; d++) fill->shape[d] = tensor->shape[d], fill->stride[d] = contiguous[d];
@@ -140,15 +140,23 @@ static bool prepare_load(struct run *run, const struct graph_sink *sink) {
     static char nowhere[64];
     const struct plan_slot *info = &run->plan->slots[sink->slot];
     struct run_slot *slot = &run->slots[sink->slot];
-    run_drop(slot);
+    run_drop(run, sink->slot);
     slot->data = nowhere;
     for (int d = 0; d < info->rank; d++) slot->shape[d] = info->rank > 3 ? 10 : 1000;
     run_contiguous(info->type, info->rank, slot->shape, slot->stride);
     return true;
 }
 
+/* On a GPU: what comes before must have succeeded before anything is seen of it, and what is shown must be here. */
+static bool come_to_host(struct run *run, const struct plan_action *action) {
+    for (int i = 0; i < action->sink->n_nodes; i++)
+        if (action->effect_slots[i] >= 0 && !run_to_host(run, action->effect_slots[i])) return false;
+    return gpu_settle(run);
+}
+
 bool effect_run(struct run *run, const struct plan_action *action) {
     if (run->preparing) return action->sink->kind != SINK_LOAD || prepare_load(run, action->sink);
+    if (run->gpu && !come_to_host(run, action)) return false;
     switch (action->sink->kind) {
     case SINK_PRINT: return effect_print(run, action);
     case SINK_SAVE: return effect_save(run, action);

@@ -3,7 +3,7 @@
 
 #include "ir/fuse.h"
 #include "ir/verify.h"
-#include "runtime/runtime.h"
+#include "runtime/gpu.h"
 
 static bool same_bindings(const struct plan_entry *entry, const struct frontend_binding *bindings, int n) {
     for (int i = 0; i < n; i++)
@@ -88,6 +88,7 @@ static void analyse(struct plan_entry *entry) {
     }
     /* With one output only: of several, one could be written over an input that another has yet to read. */
     entry->in_place = plan->n_outputs == 1 && entry->outputs[0].direct && is_in_place(plan);
+    places_find(entry);
 }
 
 /* --- building ----------------------------------------------------------------------------------------------------- */
@@ -171,6 +172,7 @@ void entry_free_all(jit_function *function) {
                 cpu_kernel_free(context->engine, &v->code);
                 mem_free(&context->mem, v, sizeof *v + (size_t)v->key_length);
             }
+            gpu_free_variants(context, &e->launches[i]);
         }
         arena_free(&e->arena);
         mem_free(&context->mem, e, sizeof *e + sizeof *e->bindings * (size_t)function->program->n_inputs);
@@ -187,15 +189,17 @@ enum {
         100, /* kernels: a longer program compiles each when it gets there, which for most branches is never */
 };
 
-jit_status entry_prepare(jit_function *function, struct plan_entry *entry, jit_error *error) {
+static jit_status prepare(jit_function *function, struct plan_entry *entry, struct gpu *gpu, jit_error *error) {
     const struct plan *plan = entry->plan;
     jit_context *context = function->context;
     if (plan->n_launches > MOST_PREPARED) return JIT_OK;
     static const int never = 0;
-    size_t bytes =
-        sizeof(struct run_slot) * (size_t)(plan->n_slots + 1) + sizeof(int64_t) * (size_t)(plan->sizes.count + 1);
-    char *block = mem_zalloc(&context->mem, 1, bytes);
+    size_t slots = sizeof(struct run_slot) * (size_t)(plan->n_slots + 1),
+           sizes = sizeof(int64_t) * (size_t)(plan->sizes.count + 1),
+           there = gpu ? sizeof(struct gpu_slot) * (size_t)(plan->n_slots + plan->n_literals + 1) : 0;
+    char *block = mem_zalloc(&context->mem, 1, slots + sizes + there);
     if (!block) return error_set(error, JIT_MEMORY, "out of memory while compiling");
+    struct gpu_run gpu_run; /* large: cleared only where it is used */
     struct run run = {.function = function,
                       .context = context,
                       .entry = entry,
@@ -205,7 +209,11 @@ jit_status entry_prepare(jit_function *function, struct plan_entry *entry, jit_e
                       .preparing = true,
                       .error = error};
     run.slots = (void *)block;
-    run.sizes = (void *)(block + sizeof(struct run_slot) * (size_t)(plan->n_slots + 1));
+    run.sizes = (void *)(block + slots);
+    if (gpu) {
+        gpu_run = (struct gpu_run){.gpu = gpu, .slots = (void *)(block + slots + sizes)};
+        run.gpu = &gpu_run;
+    }
     memcpy(run.sizes, entry->initial_sizes, sizeof(int64_t) * (size_t)plan->sizes.count);
     /* Sizes are made up; the layouts that follow from them are those of contiguous arrays. */
     static char nowhere[64];
@@ -217,8 +225,19 @@ jit_status entry_prepare(jit_function *function, struct plan_entry *entry, jit_e
         run_contiguous(info->type, info->rank, slot->shape, slot->stride);
     }
     bool ok = run_plan(&run);
-    for (int i = 0; i < plan->n_slots; i++) run_drop(&run.slots[i]);
-    mem_free(&context->mem, block, bytes);
+    for (int i = 0; i < plan->n_slots; i++) run_drop(&run, i);
+    mem_free(&context->mem, block, slots + sizes + there);
     /* Made-up sizes may be impossible ones for this program; whatever matters is found again by the call. */
     return ok || run.status != JIT_INTERNAL ? JIT_OK : run.status;
+}
+
+jit_status entry_prepare(jit_function *function, struct plan_entry *entry, jit_error *error) {
+    return prepare(function, entry, NULL, error);
+}
+
+jit_status entry_prepare_device(jit_function *function, struct plan_entry *entry, jit_error *error) {
+    if (function->context->device < 0) return prepare(function, entry, NULL, error);
+    struct gpu *gpu;
+    jit_status status = gpu_open(function->context, function->context->device, &gpu, error);
+    return status == JIT_OK ? prepare(function, entry, gpu, error) : status;
 }

@@ -5,10 +5,10 @@
 #include "runtime/runtime.h"
 
 const char *jit_status_name(jit_status status) {
-    static const char *const names[] = {"JIT_OK",          "JIT_SYNTAX",   "JIT_NAME",    "JIT_TYPE",
-                                        "JIT_SHAPE",       "JIT_INDEX",    "JIT_VALUE",   "JIT_LIMIT",
-                                        "JIT_MEMORY",      "JIT_FILE",     "JIT_ASSERT",  "JIT_CANCELLED",
-                                        "JIT_UNSUPPORTED", "JIT_ARGUMENT", "JIT_INTERNAL"};
+    static const char *const names[] = {"JIT_OK",          "JIT_SYNTAX",   "JIT_NAME",     "JIT_TYPE",
+                                        "JIT_SHAPE",       "JIT_INDEX",    "JIT_VALUE",    "JIT_LIMIT",
+                                        "JIT_MEMORY",      "JIT_FILE",     "JIT_ASSERT",   "JIT_CANCELLED",
+                                        "JIT_UNSUPPORTED", "JIT_ARGUMENT", "JIT_INTERNAL", "JIT_DEVICE"};
     return (unsigned)status < sizeof names / sizeof *names ? names[status] : "JIT_?";
 }
 

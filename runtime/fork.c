@@ -8,6 +8,7 @@
 static pthread_rwlock_t compiling = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
 static pthread_once_t registering = PTHREAD_ONCE_INIT;
 static bool registered;
+static _Atomic int generation;
 
 static void before_fork(void) {
     pthread_rwlock_wrlock(&compiling);
@@ -20,6 +21,7 @@ static void in_parent(void) {
 static void in_child(void) {
     static const pthread_rwlock_t fresh = PTHREAD_RWLOCK_WRITER_NONRECURSIVE_INITIALIZER_NP;
     compiling = fresh;
+    atomic_fetch_add_explicit(&generation, 1, memory_order_relaxed);
 }
 
 static void fork_register(void) {
@@ -36,4 +38,8 @@ void fork_hold(void) {
 }
 void fork_allow(void) {
     pthread_rwlock_unlock(&compiling);
+}
+
+int fork_generation(void) {
+    return atomic_load_explicit(&generation, memory_order_relaxed);
 }

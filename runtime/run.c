@@ -2,16 +2,26 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "runtime/runtime.h"
+#include "runtime/gpu.h"
 
 enum { NOT_LEAVING = -1, PROGRESS_EVERY = 64 };
 
 /* --- slots -------------------------------------------------------------------------------------------------------- */
 
-void run_drop(struct run_slot *slot) {
+void run_drop(struct run *run, int number) {
+    struct run_slot *slot = &run->slots[number];
     pool_release(slot->buffer);
     slot->buffer = NULL;
     slot->data = NULL;
+    if (run->gpu) gpu_drop(&run->gpu->slots[number]);
+}
+
+static bool is_filled(const struct run *run, int slot) {
+    return run->slots[slot].data || (run->gpu && run->gpu->slots[slot].there);
+}
+
+bool run_to_host(struct run *run, int slot) {
+    return run->slots[slot].data || !run->gpu || run->preparing || gpu_to_host(run, slot);
 }
 
 int64_t run_contiguous(enum dtype type, int rank, const int64_t *shape, int64_t *stride) {
@@ -33,41 +43,61 @@ const char *run_shape_text(char *room, size_t size, int rank, const int64_t *sha
     return room;
 }
 
-bool run_allocate(struct run *run, int slot, int rank, const int64_t *shape, struct span span) {
-    struct run_slot fresh = {0};
-    enum dtype type = run->plan->slots[slot].type;
-    for (int d = 0; d < rank; d++) fresh.shape[d] = shape[d];
-    int64_t count = run_contiguous(type, rank, shape, fresh.stride), bytes;
+bool run_measure(struct run *run, enum dtype type, int rank, const int64_t *shape, struct span span, int64_t *stride,
+                 int64_t *bytes) {
+    int64_t count = run_contiguous(type, rank, shape, stride);
+    if (count >= 0 && !__builtin_mul_overflow(count, dtype_size(type), bytes)) return true;
     char text[200];
-    if (count < 0 || __builtin_mul_overflow(count, dtype_size(type), &bytes)) {
-        run->status = error_at(run->error, run->function, JIT_VALUE, span, "an array of shape %s is too large",
-                               run_shape_text(text, sizeof text, rank, shape));
-        return false;
-    }
-    const DLTensor *direct = run->direct ? run->direct[slot] : NULL;
+    run->status = error_at(run->error, run->function, JIT_VALUE, span, "an array of shape %s is too large",
+                           run_shape_text(text, sizeof text, rank, shape));
+    return false;
+}
+
+bool run_allocate(struct run *run, int number, int rank, const int64_t *shape, struct span span) {
+    struct run_slot *slot = &run->slots[number];
+    int64_t bytes;
+    run_drop(run, number);
+    for (int d = 0; d < rank; d++) slot->shape[d] = shape[d];
+    if (!run_measure(run, run->plan->slots[number].type, rank, shape, span, slot->stride, &bytes)) return false;
+    const DLTensor *direct = run->direct ? run->direct[number] : NULL;
     if (direct && (rank == 0 || memcmp(direct->shape, shape, sizeof *shape * (size_t)rank) == 0)) {
         static char nothing[64]; /* of an empty array, whose data may be NULL */
-        fresh.data = direct->data ? (char *)direct->data + direct->byte_offset : nothing;
-    } else if (run->preparing) {
-        static char nowhere[64]; /* never read or written: preparing runs nothing */
-        fresh.data = nowhere;
-    } else {
-        fresh.buffer = pool_take(run->context->pool, (size_t)bytes);
-        if (!fresh.buffer) {
-            char limit[80] = "";
-            if (pool_limit(run->context->pool))
-                snprintf(limit, sizeof limit, " (%zu bytes are held, the limit is %zu)", pool_held(run->context->pool),
-                         pool_limit(run->context->pool));
-            run->status = error_at(run->error, run->function, JIT_MEMORY, span,
-                                   "out of memory: %lld bytes for an array of shape %s%s", (long long)bytes,
-                                   run_shape_text(text, sizeof text, rank, shape), limit);
-            return false;
-        }
-        fresh.data = fresh.buffer->data;
+        slot->data = direct->data ? (char *)direct->data + direct->byte_offset : nothing;
+        return true;
     }
-    run_drop(&run->slots[slot]);
-    run->slots[slot] = fresh;
-    return true;
+    if (run->preparing) {
+        static char nowhere[64]; /* never read or written: preparing runs nothing */
+        slot->data = nowhere;
+        return true;
+    }
+    slot->buffer = pool_take(run->context->pool, (size_t)bytes);
+    if (slot->buffer) {
+        slot->data = slot->buffer->data;
+        return true;
+    }
+    char limit[80] = "", text[200];
+    if (pool_limit(run->context->pool))
+        snprintf(limit, sizeof limit, " (%zu bytes are held, the limit is %zu)", pool_held(run->context->pool),
+                 pool_limit(run->context->pool));
+    run->status =
+        error_at(run->error, run->function, JIT_MEMORY, span, "out of memory: %lld bytes for an array of shape %s%s",
+                 (long long)bytes, run_shape_text(text, sizeof text, rank, shape), limit);
+    return false;
+}
+
+/* n elements; the sizes are constants where the copying is. */
+static inline void copy_elements(char *to, int64_t to_stride, const char *from, int64_t from_stride, int64_t n,
+                                 size_t size) {
+    for (int64_t i = 0; i < n; i++) memcpy(to + i * to_stride, from + i * from_stride, size);
+}
+
+static void copy_row(char *to, int64_t to_stride, const char *from, int64_t from_stride, int64_t n, int64_t size) {
+    switch (size) {
+    case 1: copy_elements(to, to_stride, from, from_stride, n, 1); break;
+    case 2: copy_elements(to, to_stride, from, from_stride, n, 2); break;
+    case 4: copy_elements(to, to_stride, from, from_stride, n, 4); break;
+    default: copy_elements(to, to_stride, from, from_stride, n, 8); break;
+    }
 }
 
 void run_copy(enum dtype type, int rank, const int64_t *shape, char *to, const int64_t *to_stride, const char *from,
@@ -85,8 +115,7 @@ void run_copy(enum dtype type, int rank, const int64_t *shape, char *to, const i
         if (rows)
             memcpy(to, from, (size_t)(size * shape[last]));
         else
-            for (int64_t i = 0; i < shape[last]; i++)
-                memcpy(to + i * to_stride[last], from + i * from_stride[last], (size_t)size);
+            copy_row(to, to_stride[last], from, from_stride[last], shape[last], size);
         int d = last - 1;
         for (; d >= 0; d--) {
             to += to_stride[d], from += from_stride[d];
@@ -117,19 +146,22 @@ static int64_t scalar_value(const struct run *run, int slot) {
     }
 }
 
-static void run_sizes(struct run *run, int first, int count) {
+static bool run_sizes(struct run *run, int first, int count) {
     const struct size *const *items = run->plan->sizes.items;
     for (int id = first; id < first + count; id++) {
         const struct size *size = items[id];
         int64_t leaf = 0;
         if (size->op == SIZE_CONST) continue;
-        if (size->op == SIZE_DIM)
-            leaf = run->slots[size->slot].data ? run->slots[size->slot].shape[size->dim] : 0;
-        else if (size->op == SIZE_SCALAR)
+        if (size->op == SIZE_DIM) {
+            leaf = is_filled(run, size->slot) ? run->slots[size->slot].shape[size->dim] : 0;
+        } else if (size->op == SIZE_SCALAR) {
+            if (!run_to_host(run, size->slot)) return false;
             leaf = scalar_value(run, size->slot);
+        }
         run->sizes[id] =
             size_apply(size, size->a ? run->sizes[size->a->id] : 0, size->b ? run->sizes[size->b->id] : 0, leaf);
     }
+    return true;
 }
 
 /* The check's text with {a}, {b} and {N} replaced. */
@@ -179,10 +211,12 @@ static bool run_check(struct run *run, const struct graph_sink *sink) {
 
 static void run_share(struct run *run, const struct plan_action *action) {
     struct run_slot fresh = {0};
+    struct gpu_slot there = {0};
     const struct plan_slot *slot = &run->plan->slots[action->slot];
     if (action->source >= 0) {
         fresh = run->slots[action->source];
         if (fresh.buffer) pool_retain(fresh.buffer);
+        if (run->gpu) gpu_share(&there, &run->gpu->slots[action->source]);
     } else {
         const struct plan_literal *literal = &run->plan->literals[-1 - action->source];
         fresh.data = (char *)literal->data;
@@ -192,9 +226,11 @@ static void run_share(struct run *run, const struct plan_action *action) {
     if (action->rank || (slot->rank == 0 && action->source >= 0 && run->plan->slots[action->source].rank > 0)) {
         for (int d = 0; d < action->rank; d++) fresh.shape[d] = run->sizes[action->shape[d]->id];
         run_contiguous(slot->type, slot->rank, fresh.shape, fresh.stride);
+        memcpy(there.stride, fresh.stride, sizeof there.stride);
     }
-    run_drop(&run->slots[action->slot]);
+    run_drop(run, action->slot);
     run->slots[action->slot] = fresh;
+    if (run->gpu) run->gpu->slots[action->slot] = there;
 }
 
 static bool cancelled(struct run *run) {
@@ -207,7 +243,9 @@ static bool run_graph(struct run *run, const struct plan_step *step) {
     for (int i = 0; i < step->n_actions; i++) {
         const struct plan_action *action = step->actions[i];
         switch (action->kind) {
-        case ACTION_SIZES: run_sizes(run, action->first, action->count); break;
+        case ACTION_SIZES:
+            if (!run_sizes(run, action->first, action->count)) return false;
+            break;
         case ACTION_CHECK:
             if (!run_check(run, action->sink)) return false;
             break;
@@ -218,7 +256,7 @@ static bool run_graph(struct run *run, const struct plan_step *step) {
         case ACTION_EFFECT:
             if (!effect_run(run, action)) return false;
             break;
-        case ACTION_FREE: run_drop(&run->slots[action->slot]); break;
+        case ACTION_FREE: run_drop(run, action->slot); break;
         }
     }
     return true;
@@ -252,6 +290,7 @@ static bool run_step(struct run *run, const struct plan_step *step) {
     case STEP_GRAPH: return run_graph(run, step);
     case STEP_IF:
         if (run->preparing) return run_block(run, &step->block) && run_block(run, &step->other);
+        if (!run_to_host(run, step->condition)) return false;
         return run_block(run, scalar_value(run, step->condition) ? &step->block : &step->other);
     case STEP_LOOP: return run_loop(run, step);
     case STEP_SCOPE:

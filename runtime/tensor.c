@@ -1,7 +1,7 @@
 /* tensor.c: DLPack tensors as the runtime sees them. */
 #include <string.h>
 
-#include "runtime/runtime.h"
+#include "runtime/gpu.h"
 
 enum dtype tensor_dtype(const DLTensor *tensor) {
     DLDataType t = tensor->dtype;
@@ -42,7 +42,8 @@ void tensor_strides(const DLTensor *tensor, int64_t *stride) {
 /* What a result holds besides its tensor. The context is held too: its allocator frees this block. */
 struct owner {
     DLManagedTensor managed;
-    struct buffer *buffer;
+    struct buffer *buffer; /* one of the two */
+    struct cuda_buffer *cuda_buffer;
     jit_context *context;
     int64_t shape[TYPE_MAX_RANK], strides[TYPE_MAX_RANK];
 };
@@ -51,21 +52,19 @@ static void release_owner(DLManagedTensor *managed) {
     struct owner *owner = managed->manager_ctx;
     jit_context *context = owner->context;
     pool_release(owner->buffer);
+    cuda_release(owner->cuda_buffer);
     mem_free(&context->mem, owner, sizeof *owner);
     context_release(context);
 }
 
-DLManagedTensor *tensor_wrap(jit_context *context, struct buffer *buffer, enum dtype type, int rank,
-                             const int64_t *shape) {
+static struct owner *make_owner(jit_context *context, enum dtype type, int rank, const int64_t *shape) {
     struct owner *owner = mem_zalloc(&context->mem, 1, sizeof *owner);
     if (!owner) return NULL;
     context_retain(context);
     owner->context = context;
-    owner->buffer = buffer;
     owner->managed.manager_ctx = owner;
     owner->managed.deleter = release_owner;
     DLTensor *tensor = &owner->managed.dl_tensor;
-    tensor->data = buffer->data;
     tensor->device = (DLDevice){kDLCPU, 0};
     tensor->ndim = rank;
     tensor->dtype = tensor_dl_type(type);
@@ -77,5 +76,24 @@ DLManagedTensor *tensor_wrap(jit_context *context, struct buffer *buffer, enum d
         owner->strides[d] = step;
         step *= shape[d];
     }
+    return owner;
+}
+
+DLManagedTensor *tensor_wrap(jit_context *context, struct buffer *buffer, enum dtype type, int rank,
+                             const int64_t *shape) {
+    struct owner *owner = make_owner(context, type, rank, shape);
+    if (!owner) return NULL;
+    owner->buffer = buffer;
+    owner->managed.dl_tensor.data = buffer->data;
+    return &owner->managed;
+}
+
+DLManagedTensor *tensor_wrap_cuda(jit_context *context, struct cuda_buffer *buffer, int device, enum dtype type,
+                                  int rank, const int64_t *shape) {
+    struct owner *owner = make_owner(context, type, rank, shape);
+    if (!owner) return NULL;
+    owner->cuda_buffer = buffer;
+    owner->managed.dl_tensor.data = (void *)(uintptr_t)buffer->address;
+    owner->managed.dl_tensor.device = (DLDevice){kDLCUDA, device};
     return &owner->managed;
 }

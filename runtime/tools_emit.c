@@ -1,7 +1,7 @@
 /* tools_emit.c: stages of a compilation as text. */
 #include <string.h>
 
-#include "runtime/runtime.h"
+#include "runtime/tools_emit.h"
 #include "runtime/tools_text.h"
 
 /* --- x:f64[n] ----------------------------------------------------------------------------------------------------- */
@@ -131,10 +131,8 @@ struct emit_job {
     enum stage stage;
     jit_error *error;
     bool reported;
+    struct emit_gpu gpu;
 };
-
-/* The last byte of a key holds launch.c's flags. */
-enum { KEY_NONTEMPORAL = 1, KEY_SINGLE_ROW = 2 };
 
 static bool write_code(struct emit_job *job, struct strbuf *out) {
     const struct plan *plan = job->entry->plan;
@@ -176,12 +174,17 @@ static bool write_stage(void *argument, struct strbuf *out) {
     case STAGE_IR: plan_print_graphs(job->entry->plan, out); return true;
     case STAGE_KERNELS: plan_print_kernels(job->entry->plan, out); return true;
     case STAGE_PLAN: plan_print(job->entry->plan, out); return true;
+    case STAGE_CUDA:
+    case STAGE_PTX:
+        if (emit_gpu_write(&job->gpu, out)) return true;
+        job->reported = job->gpu.reported;
+        return false;
     default: return write_code(job, out);
     }
 }
 
-char *jit_emit(jit_function *function, const char *stage, const jit_signature *signature, int n_signature,
-               jit_error *error) {
+char *jit_emit_for(jit_function *function, const char *stage, const char *arch, const jit_signature *signature,
+                   int n_signature, jit_error *error) {
     if (!function || !stage || (n_signature > 0 && !signature)) {
         error_set(error, JIT_ARGUMENT, "a pointer is NULL");
         return NULL;
@@ -189,19 +192,33 @@ char *jit_emit(jit_function *function, const char *stage, const jit_signature *s
     int number = 0;
     while (number < STAGE_COUNT && strcmp(stage_names[number], stage) != 0) number++;
     if (number == STAGE_COUNT) {
-        error_set(error, JIT_ARGUMENT, "unknown stage \"%s\", expected ast, ir, kernels, plan, llvm or asm", stage);
+        error_set(error, JIT_ARGUMENT, "unknown stage \"%s\", expected ast, ir, kernels, plan, llvm, asm, cuda or ptx",
+                  stage);
         return NULL;
     }
-    if (number >= STAGE_CUDA) {
-        error_set(error, JIT_UNSUPPORTED, "stage \"%s\" is not available in this version", stage);
+    bool gpu = number == STAGE_CUDA || number == STAGE_PTX;
+    if (arch && !gpu) {
+        error_set(error, JIT_ARGUMENT, "stage \"%s\" is not made for an architecture, only \"cuda\" and \"ptx\" are",
+                  stage);
         return NULL;
     }
-    struct emit_job job = {.function = function, .stage = (enum stage)number, .error = error};
+    struct emit_job job = {.function = function,
+                           .stage = (enum stage)number,
+                           .error = error,
+                           .gpu = {.function = function, .error = error}};
     if (number != STAGE_AST) {
         if (!(job.entry = entry_for(function, signature, n_signature, error))) return NULL;
         if (number >= STAGE_LLVM && entry_prepare(function, job.entry, error) != JIT_OK) return NULL;
     }
+    job.gpu.entry = job.entry;
+    if (gpu && !emit_gpu_open(&job.gpu, arch, number == STAGE_PTX)) return NULL;
     char *text = tools_text_write(write_stage, &job);
+    emit_gpu_close(&job.gpu);
     if (!text && !job.reported) error_set(error, JIT_MEMORY, "out of memory");
     return text;
+}
+
+char *jit_emit(jit_function *function, const char *stage, const jit_signature *signature, int n_signature,
+               jit_error *error) {
+    return jit_emit_for(function, stage, NULL, signature, n_signature, error);
 }

@@ -1,6 +1,26 @@
 /* tools_info.c: the text of `weft info`. */
+#include <string.h>
+
+#include "runtime/cuda/cuda.h"
 #include "runtime/runtime.h"
 #include "runtime/tools_text.h"
+
+/* cuda_describe's lines, "driver: …", "compiler: …", "cuda:0: …", in columns like the others. */
+static void write_gpus(struct strbuf *out) {
+    struct strbuf lines;
+    strbuf_init(&lines, out->arena);
+    cuda_describe(&lines);
+    for (const char *line = strbuf_text(&lines); *line;) {
+        int length = (int)strcspn(line, "\n");
+        const char *colon = strstr(line, ": ");
+        int label = colon && colon < line + length ? (int)(colon - line) : 0;
+        bool device = !strncmp(line, "cuda", 4);
+        const char *text = label ? colon + 2 : line;
+        strbuf_printf(out, "%s%-*.*s%.*s\n", label && !device ? "GPU " : "", label && !device ? 10 : 14, label, line,
+                      (int)(line + length - text), text);
+        line += length + (line[length] == '\n');
+    }
+}
 
 static bool write_info(void *argument, struct strbuf *out) {
     const jit_context *context = argument;
@@ -15,7 +35,7 @@ static bool write_info(void *argument, struct strbuf *out) {
     strbuf_printf(out, "vector math   %s\n", info.vector_math);
     strbuf_printf(out, "threads       %d\n", context->threads);
     strbuf_printf(out, "arithmetic    --fp=%s --ulp=%d\n", fps[context->fp], context->ulp);
-    strbuf_puts(out, "CUDA          not available in this version\n");
+    write_gpus(out);
     return true;
 }
 

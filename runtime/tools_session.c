@@ -142,6 +142,14 @@ jit_status jit_session_set(jit_session *session, const char *name, DLManagedTens
     enum dtype type = tensor_dtype(&value->dl_tensor);
     bool usable =
         type != TY_NONE && type != TY_F16 && value->dl_tensor.ndim >= 0 && value->dl_tensor.ndim <= TYPE_MAX_RANK;
+    bool here = value->dl_tensor.device.device_type == kDLCPU || value->dl_tensor.device.device_type == kDLCUDAHost;
+    if (usable && !here) {
+        value->deleter(value);
+        return error_set(error, JIT_ARGUMENT,
+                         "`%.80s`: the tensor is in a device's memory; a session keeps its variables "
+                         "in host memory",
+                         name);
+    }
     if (!usable || !is_name(name)) {
         value->deleter(value);
         return usable ? error_set(error, JIT_NAME, "`%.80s` is not a name", name)

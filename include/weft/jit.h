@@ -63,6 +63,7 @@ typedef enum jit_status {
     JIT_UNSUPPORTED = 12, /* known to the language, not available in this version or on this machine */
     JIT_ARGUMENT = 13,    /* the API was called wrongly: wrong counts, NULLs, unusable tensors */
     JIT_INTERNAL = 14,    /* a back end failed; the message says which and how */
+    JIT_DEVICE = 15,      /* a GPU: none there, its driver or NVRTC missing, or it was lost; the message says which */
 } jit_status;
 
 /* What went wrong, filled in by any call that fails; owned by the caller, needs no freeing. Pass NULL if you don't care.
@@ -136,7 +137,9 @@ static inline DLDataType jit_inline_type(int type) {
 
 typedef struct jit_options {
     size_t struct_size; /* sizeof(jit_options): lets later versions add fields */
-    const char *device; /* "cpu" (default). "cuda:0" is JIT_UNSUPPORTED in this version */
+    const char *device; /* "cpu" (default), "cuda" or "cuda:1": where programs run whose tensors are all in host memory. JIT_DEVICE if
+                           there is no such device. Calls with a tensor in a GPU's memory run there; a context for one GPU refuses
+                           tensors of another, and none takes those of two. See docs/gpu.md */
     int threads;        /* most threads of one call; 0: all cores */
     int ulp;            /* accuracy of elementary functions: 4 (default) or 1; see docs/language.md */
     const char *fp;     /* "contract" (default), "strict", "fast" */
@@ -153,6 +156,9 @@ typedef struct jit_options {
     int64_t max_loop_iterations; /* of one program-level loop: no limit */
     int max_graph;               /* operations in one plan: 200000 */
     const char *isa;             /* testing: a narrower instruction set than the host's: "avx512", "avx2", "sse2" */
+    const char *cache_folder;    /* compiled GPU kernels are kept here; NULL: $XDG_CACHE_HOME/weft or ~/.cache/weft; "": nowhere */
+    size_t cache_bytes;          /* the folder's bound: 256 MiB */
+    size_t max_device_memory;    /* bytes of a GPU's memory held at once: no limit */
 } jit_options;
 
 /* NULL options: the defaults. NULL if memory ran out or the options are wrong; jit_context_create says why. */
@@ -225,14 +231,30 @@ typedef struct jit_call_options {
     size_t struct_size;
     const volatile int *cancel; /* set it nonzero from any thread or signal handler: the call ends with JIT_CANCELLED */
     int threads;                /* at most; 0: the context's */
-    void *stream;               /* for devices that have streams; NULL here */
+    void *stream;               /* GPU: a CUstream of yours: the call's work comes after what is on it, and what you put on it later
+                                   comes after the call's work. (void *)1 is CUDA's default stream. NULL: a stream of Weft's, which is
+                                   ordered with the default stream. An error where the call runs on the CPU */
+    /* Not NULL: the call returns when its work is on the stream, as far as the program allows (it waits where it needs a value to
+     * go on: a condition, a size, a print). *pending receives what to give to jit_wait, once; NULL after an error, and on the CPU, where
+     * the call is done when it returns. Until then the tensors must stay as they are, and the cancel flag must live. Results of
+     * jit_call_alloc are there already and filled by then; they are the caller's even if jit_wait reports an error. */
+    struct jit_pending **pending;
 } jit_call_options;
+
+typedef struct jit_pending jit_pending;
+/* Waits for the call's end and returns its status (a subscript out of range inside a kernel is found here). Frees `pending`; NULL is
+ * JIT_OK. From any thread; before the function is freed. */
+JIT_API jit_status jit_wait(jit_pending *pending, jit_error *error);
+/* 1 if jit_wait would not block. */
+JIT_API int jit_is_done(const jit_pending *pending);
 
 JIT_API jit_status jit_call_with(const jit_function *function, const DLTensor *const in[], int n_in, DLTensor *const out[],
                                  int n_out, const jit_call_options *options, jit_error *error);
 
 /* The same, with results allocated by Weft: out[i] becomes a tensor in C order, owned by the caller, to be released with
- * out[i]->deleter(out[i]), in any thread, also after the function and the context were freed. All NULL after an error. */
+ * out[i]->deleter(out[i]), in any thread, also after the function and the context were freed. All NULL after an error. They
+ * are in a GPU's memory if an input is, else in host memory. Before one on a GPU is released, what streams of yours do with it
+ * must be done (on CUDA's default stream it need not be). */
 JIT_API jit_status jit_call_alloc(const jit_function *function, const DLTensor *const in[], int n_in,
                                   DLManagedTensor *out[], int n_out, const jit_call_options *options, jit_error *error);
 

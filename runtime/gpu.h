@@ -1,0 +1,136 @@
+/* gpu.h: runs on a GPU, on top of runtime/cuda. Not for other rooms.
+ *
+ *   gpu       one GPU of a context (gpu.c): opened when a call first needs it, closed with the context
+ *   gpu_run   one call on it (gpu_run.c): the work that everything is put on, and where the slots' arrays are
+ *
+ * A slot's array is in host memory (run_slot.data), on the GPU (gpu_slot.there), or in both. Kernels run on the GPU,
+ * but for a few operations on scalars that the host has anyway (plan_entry.on_host); what they read is copied there
+ * when they first need it, so that the copies for one kernel overlap with the kernel before. Nothing waits until the
+ * host needs a value: a condition, a size, something to print. Then all that was launched is waited for and looked
+ * through for failures, so that the error of a program is the one that the CPU would have met first.
+ */
+#ifndef RUNTIME_GPU_H
+#define RUNTIME_GPU_H
+
+#include "runtime/cuda/cuda.h"
+#include "runtime/launch.h"
+#include "runtime/runtime.h"
+
+/* --- GPUs of a context (gpu.c) -------------------------------------------------------------------------------------
+ */
+
+enum { COPY_WIDTHS = 4, GPU_KNOWN = 64 };
+
+/* A kernel that copies arrays of one element size and rank, made when first needed. */
+struct gpu_copier {
+    struct ir_kernel *kernel;
+    struct launch_state state;
+};
+
+struct gpu {
+    struct cuda_device *device;
+    int generation; /* fork_generation() when it was opened: a child cannot use it */
+    /* Addresses of the caller's that the driver knew as what their tensors said, by a hash: asking again costs more
+     * than it is worth. Bit 63: this device's memory. */
+    _Atomic uint64_t known[GPU_KNOWN];
+    pthread_mutex_t build; /* of copiers and their variants */
+    struct arena arena;    /* copiers */
+    _Atomic(struct gpu_copier *) copiers[COPY_WIDTHS][TYPE_MAX_RANK + 1];
+};
+
+/* The GPU, opened if need be. */
+jit_status gpu_open(jit_context *context, int ordinal, struct gpu **gpu, jit_error *error);
+void gpu_close_all(jit_context *context);
+/* False, with one line in `problem`: the caller's pointer is not memory of this GPU, or of the host, as its tensor
+ * says. */
+bool gpu_check_pointer(struct gpu *gpu, uint64_t address, bool on_gpu, char *problem, size_t size);
+/* The copier for elements of `size` bytes; NULL: no memory. */
+struct gpu_copier *gpu_copier_get(struct gpu *gpu, int64_t size, int rank);
+/* Frees what launches compiled for GPUs. */
+void gpu_free_variants(jit_context *context, struct launch_state *state);
+
+/* --- runs (gpu_run.c) ----------------------------------------------------------------------------------------------
+ */
+
+struct gpu_slot {
+    bool there;                    /* on the GPU; else the rest means nothing */
+    struct cuda_buffer *buffer;    /* a reference; NULL: memory of the caller */
+    uint64_t address;              /* of element [0, ..., 0] */
+    int64_t stride[TYPE_MAX_RANK]; /* bytes; may differ from the host's: arrays travel packed */
+};
+
+/* A launch that may fail, by its number. */
+struct gpu_order {
+    int64_t order;
+    const struct plan_launch *launch;
+    bool several; /* parallel positions */
+};
+
+/* Bytes on their way to an output in host memory that is not contiguous: spread out when they are there. */
+struct gpu_scatter {
+    struct gpu_scatter *next;
+    struct buffer *buffer;
+    enum dtype type;
+    int rank;
+    char *to;
+    int64_t shape[TYPE_MAX_RANK], stride[TYPE_MAX_RANK];
+};
+
+enum { GPU_ORDERS = 64, GPU_TAG_COPY = -3 };
+
+struct gpu_run {
+    struct gpu *gpu;
+    struct cuda_work *work; /* NULL while preparing */
+    struct gpu_slot *slots; /* [n_slots], then one a literal */
+    /* [n_slots]: the caller's memory where an output may be written at once, 0 elsewhere; and its shape. */
+    const uint64_t *direct;
+    const int64_t *const *direct_shape;
+    bool aliased;               /* such an output is an input's memory */
+    const volatile int *cancel; /* NULL: the call has none */
+    bool host_cancelled;        /* the progress callback said so */
+    int64_t heard;              /* nanoseconds: when that was last called */
+    bool profiling;
+    int n_orders; /* since the last look for failures */
+    struct gpu_order orders[GPU_ORDERS];
+    struct gpu_scatter *scatter;
+    struct cuda_failure failure;
+};
+
+/* A slot's array on the GPU, copied there if need be. `source` as launch_operand.slot. */
+bool gpu_source(struct run *run, int source, struct span span, const struct gpu_slot **found);
+/* Gives the slot a new array there, in C order: the caller's output if it may be used. */
+bool gpu_allocate(struct run *run, int slot, int rank, const int64_t *shape, struct span span);
+/* Memory for an array in C order. NULL after an error. */
+struct cuda_buffer *gpu_take(struct run *run, enum dtype type, int rank, const int64_t *shape, struct span span,
+                             int64_t *stride);
+void gpu_drop(struct gpu_slot *slot);
+void gpu_share(struct gpu_slot *to, const struct gpu_slot *from);
+/* Copies a slot's array to host memory and waits for it: run_to_host. */
+bool gpu_to_host(struct run *run, int slot);
+/* Waits for all that was put on the work, then looks for failures of kernels. */
+bool gpu_settle(struct run *run);
+/* Remembers a launch whose kernel can fail; waits now and then so that there are never too many. */
+bool gpu_remember(struct run *run, int64_t order, const struct plan_launch *launch, bool several);
+/* Lets the host know that the run goes on; false if it cancelled. */
+bool gpu_hear(struct run *run, const char *what);
+/* Waits for the end of all work, completes the outputs, reports failures of kernels and gives back what the run held,
+ * but for its slots. `status`: how the host's part of the call ended; returns how all of it did. */
+jit_status gpu_finish(struct gpu_run *gpu, jit_function *function, struct plan_entry *entry, jit_status status,
+                      jit_error *error);
+/* Sets the run's status from what the driver said. Returns false. */
+bool gpu_fail(struct run *run, struct span span, const struct cuda_failure *failure);
+jit_status gpu_status(const struct cuda_failure *failure);
+
+/* True: the array's strides are those of C order. */
+bool gpu_is_contiguous(enum dtype type, int rank, const int64_t *shape, const int64_t *stride);
+/* Copies on the GPU, strides in bytes, contiguous or not. */
+bool gpu_copy(struct run *run, enum dtype type, int rank, const int64_t *shape, uint64_t to, const int64_t *to_stride,
+              uint64_t from, const int64_t *from_stride, struct span span);
+
+/* --- kernels (launch_cuda.c) ---------------------------------------------------------------------------------------
+ */
+
+/* Operands whose key is PTX_BY_VALUE have their address in host memory. */
+bool launch_cuda(struct launch *launch);
+
+#endif
