@@ -63,7 +63,7 @@ enum setting {
     SETTING_END,
 };
 #define SETTING_OPTIONS                                                                                                \
-    {SETTING_THREADS, "--threads", "a number of threads", 'j'}, {SETTING_DEVICE, "--device", "cpu|cuda", 0},           \
+    {SETTING_THREADS, "--threads", "a number of threads", 'j'}, {SETTING_DEVICE, "--device", "cpu|cuda|cuda:N", 0},           \
         {SETTING_FP, "--fp", "strict|contract|fast", 0}, {SETTING_ULP, "--ulp", "1|4", 0},                             \
         {SETTING_ISA, "--isa", "avx512|avx2|sse2", 0}, {                                                               \
         SETTING_HELP, "--help", NULL, 'h'                                                                              \
@@ -71,7 +71,6 @@ enum setting {
 
 struct settings {
     jit_options options;
-    bool wants_cuda; /* --device cuda: reported by host_context, after all other options were looked at */
 };
 
 /* Takes over one option. False after a message that the value is wrong. */
@@ -145,7 +144,7 @@ void bind_free(struct bindings *bindings);
 
 /* --- profile.c ---------------------------------------------------------------------------------------------------- */
 
-/* The function's kernels, a row each, to stderr. */
+/* The function's kernels, and copies to and from a GPU, a row each, to stderr. */
 void profile_print(const jit_function *function);
 
 #endif

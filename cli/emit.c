@@ -8,9 +8,11 @@ enum { OPTION_STAGE = SETTING_END, OPTION_EXPRESSION, OPTION_ARCH };
 
 static const char emit_usage[] =
     "usage: weft emit --stage=ast|ir|kernels|plan|llvm|asm (FILE | -e 'EXPR') [x:f64[n] ...] [--fp …] [--ulp 1|4]\n"
+    "       weft emit --stage=cuda|ptx [--arch=sm_90] (FILE | -e 'EXPR') [x:f64[n] ...] [--fp …] [--ulp 1|4]\n"
     "Shows a program at one stage of its compilation. Inputs whose types it does not declare are given as x:f64[n]\n"
-    "(k:f64 is a scalar; [n, m] or [:, :] has two dimensions). The stages cuda and ptx are not available in this "
-    "version.\n";
+    "(k:f64 is a scalar; [n, m] or [:, :] has two dimensions). cuda and ptx show each kernel as a GPU of the given\n"
+    "architecture (sm_80) runs it on contiguous arrays; no GPU is needed, but ptx needs NVRTC, which comes with "
+    "CUDA.\n";
 
 /* Types from the command line. */
 struct signatures {
@@ -34,7 +36,6 @@ static bool add_signature(const char *text, struct signatures *list) {
     return false;
 }
 
-/* The stages that exist, GPU ones included: asking for one of those is no mistake in the usage. */
 static bool known_stage(const char *stage) {
     static const char *const stages[] = {"ast", "ir", "kernels", "plan", "llvm", "asm", "cuda", "ptx", NULL};
     for (int i = 0; stages[i]; i++)
@@ -47,8 +48,8 @@ static bool known_stage(const char *stage) {
     return false;
 }
 
-static int emit(struct settings *settings, const char *stage, const char *source, size_t length, const char *file,
-                const struct signatures *given) {
+static int emit(struct settings *settings, const char *stage, const char *arch, const char *source, size_t length,
+                const char *file, const struct signatures *given) {
     struct host host = {0};
     jit_context *context = host_context(settings, &host);
     if (!context) return EXIT_FAILED;
@@ -56,7 +57,7 @@ static int emit(struct settings *settings, const char *stage, const char *source
     int result = EXIT_OK;
     char *text = NULL;
     jit_function *function = jit_compile_text(context, source, length, file, &error);
-    if (function) text = jit_emit(function, stage, given->items, given->count, &error);
+    if (function) text = jit_emit_for(function, stage, arch, given->items, given->count, &error);
     if (text)
         fputs(text, stdout);
     else
@@ -75,9 +76,8 @@ int cmd_emit(int argc, char **argv) {
                                                  {OPTION_ARCH, "--arch", "sm_90", 0},
                                                  {0}};
     struct settings settings = {0};
-    const char *stage = NULL, *file = NULL, *expression = NULL, *value;
+    const char *stage = NULL, *arch = NULL, *file = NULL, *expression = NULL, *value;
     static struct signatures given; /* large for a stack */
-    bool arch = false;
     struct args args = {.command = "emit", .options = options, .argc = argc, .at = 1, .argv = argv};
     for (int id; (id = args_next(&args, &value)) != ARGS_END;) {
         switch (id) {
@@ -94,19 +94,21 @@ int cmd_emit(int argc, char **argv) {
         case SETTING_HELP: fputs(emit_usage, stdout); return host_finish();
         case OPTION_STAGE: stage = value; break;
         case OPTION_EXPRESSION: expression = value; break;
-        case OPTION_ARCH: arch = true; break;
+        case OPTION_ARCH: arch = value; break;
         default:
             if (!settings_take(&settings, "emit", id, value)) return EXIT_USAGE;
         }
     }
-    if (!stage) return args_usage("emit", "expected --stage=ast|ir|kernels|plan|llvm|asm");
+    if (!stage) return args_usage("emit", "expected --stage=ast|ir|kernels|plan|llvm|asm|cuda|ptx");
     if (!known_stage(stage)) return EXIT_USAGE;
+    if (arch && strcmp(stage, "cuda") && strcmp(stage, "ptx"))
+        return args_usage("emit", "--arch goes with --stage=cuda and --stage=ptx, not with %s", stage);
     if (file && expression) return args_usage("emit", "expected a file or -e 'EXPR', found both");
     if (!file && !expression) return args_usage("emit", "expected a file or -e 'EXPR', found neither");
-    if (arch) return host_error("--arch: GPU code is not available in this version");
     size_t length = expression ? strlen(expression) : 0;
     char *source = expression ? host_strndup(expression, length) : host_read(file, &length);
-    int result = source ? emit(&settings, stage, source, length, expression ? "<expr>" : file, &given) : EXIT_FAILED;
+    int result =
+        source ? emit(&settings, stage, arch, source, length, expression ? "<expr>" : file, &given) : EXIT_FAILED;
     free(source);
     return result;
 }

@@ -18,10 +18,17 @@ static bool one_of(const char *command, const char *name, const char *value, con
     return false;
 }
 
+/* Whether there is such a device, the library says. */
+static bool is_device(const char *value) {
+    if (!strcmp(value, "cpu") || !strcmp(value, "cuda")) return true;
+    if (strncmp(value, "cuda:", 5)) return false;
+    size_t digits = strspn(value + 5, "0123456789");
+    return digits > 0 && digits <= 4 && !value[5 + digits];
+}
+
 bool settings_take(struct settings *settings, const char *command, int id, const char *value) {
     static const char *const fps[] = {"strict", "contract", "fast", NULL};
     static const char *const ulps[] = {"1", "4", NULL};
-    static const char *const devices[] = {"cpu", "cuda", "cuda:0", NULL};
     static const char *const isas[] = {"avx512", "avx2", "sse2", "scalar", NULL};
     switch (id) {
     case SETTING_THREADS: {
@@ -36,9 +43,11 @@ bool settings_take(struct settings *settings, const char *command, int id, const
         return true;
     }
     case SETTING_DEVICE:
-        if (!one_of(command, "--device", value, devices)) return false;
-        settings->wants_cuda = value[1] == 'u';
-        settings->options.device = "cpu";
+        if (!is_device(value)) {
+            args_usage(command, "--device: expected cpu|cuda|cuda:N, found '%s'", value);
+            return false;
+        }
+        settings->options.device = value;
         return true;
     case SETTING_FP: settings->options.fp = value; return one_of(command, "--fp", value, fps);
     case SETTING_ULP: settings->options.ulp = value[0] == '1' ? 1 : 4; return one_of(command, "--ulp", value, ulps);
@@ -55,10 +64,6 @@ static void host_print(void *argument, const char *text, size_t length) {
 }
 
 jit_context *host_context(struct settings *settings, struct host *host) {
-    if (settings->wants_cuda) {
-        host_error("--device cuda is not available in this version");
-        return NULL;
-    }
     host->bar = !host->quiet && isatty(STDERR_FILENO);
     settings->options.struct_size = sizeof settings->options;
     settings->options.allow_files = 1;

@@ -10,11 +10,13 @@ int cmd_info(int argc, char **argv) {
         if (id == ARGS_WRONG) return EXIT_USAGE;
         if (id == ARGS_POSITIONAL) return args_usage("info", "expected no argument, found '%s'", value);
         if (id == SETTING_HELP) {
-            puts("usage: weft info\nVersions, CPU features, the vector-math library and the devices found.");
+            puts("usage: weft info\nVersions, CPU features, the vector-math library and the GPUs found, or what is "
+                 "missing for them.");
             return host_finish();
         }
         if (!settings_take(&settings, "info", id, value)) return EXIT_USAGE;
     }
+    settings.options.device = NULL; /* what is missing is told, too */
     struct host host = {0};
     jit_context *context = host_context(&settings, &host);
     if (!context) return EXIT_FAILED;

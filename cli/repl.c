@@ -192,7 +192,7 @@ static int converse(struct repl *repl) {
 }
 
 static const char repl_usage[] =
-    "usage: weft [-j N] [--fp strict|contract|fast] [--ulp 1|4]\n"
+    "usage: weft [-j N] [--device cpu|cuda|cuda:N] [--fp strict|contract|fast] [--ulp 1|4]\n"
     "A session: variables and functions stay. Statements may come from a pipe; then values go to stdout and errors to\n"
     "stderr, and the exit status is 1 if any statement failed.\n";
 

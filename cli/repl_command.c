@@ -55,6 +55,13 @@ static bool show_asm(struct repl *repl, const char *text) {
     return show_stage(repl, text, "asm");
 }
 
+static bool show_cuda(struct repl *repl, const char *text) {
+    return show_stage(repl, text, "cuda");
+}
+static bool show_ptx(struct repl *repl, const char *text) {
+    return show_stage(repl, text, "ptx");
+}
+
 static bool show_vars(struct repl *repl, const char *text) {
     (void)text;
     const DLTensor *value;
@@ -96,6 +103,8 @@ static const struct repl_command commands[] = {
     {":plan", "STATEMENT", "the steps it is run in", show_plan},
     {":llvm", "STATEMENT", "its LLVM IR", show_llvm},
     {":asm", "STATEMENT", "its machine code", show_asm},
+    {":cuda", "STATEMENT", "its CUDA C, as a GPU gets it", show_cuda},
+    {":ptx", "STATEMENT", "its PTX (needs NVRTC, no GPU)", show_ptx},
     {":vars", NULL, "the session's variables", show_vars},
     {":help", "[NAME]", "this, or one line about a function or keyword", help},
     {":quit", NULL, "leaves (so does Ctrl-D)", quit},

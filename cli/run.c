@@ -15,15 +15,18 @@ struct job {
 };
 
 static const char run_usage[] =
-    "usage: weft run FILE.weft [--set k=5] [--set x=FILE.npy] [-j N] [--device cpu|cuda] [--fp strict|contract|fast]\n"
-    "                [--ulp 1|4] [--profile] [--quiet] [-o FILE.npy]\n"
+    "usage: weft run FILE.weft [--set k=5] [--set x=FILE.npy] [-j N] [--device cpu|cuda|cuda:N]\n"
+    "                [--fp strict|contract|fast] [--ulp 1|4] [--profile] [--quiet] [-o FILE.npy]\n"
     "Runs a program. It loads, prints and saves as it says; its value is not shown.\n"
     "  --set NAME=VALUE    gives a `param` its value: a number, true, false, or a .npy file\n"
     "  -o FILE.npy         saves the program's output\n"
-    "  --profile           a row a kernel, on stderr: launches, time, bytes, GB/s, share\n"
+    "  --device cuda       runs it on a GPU (cuda:1 is the second one; `weft info` lists them)\n"
+    "  --profile           a row a kernel, on stderr: launches, time, bytes, GB/s, share; with a GPU its own time,\n"
+    "                      and rows for the copies to it and from it\n"
     "  --quiet             print() says nothing, and there is no progress bar\n";
 static const char eval_usage[] =
-    "usage: weft eval 'EXPR' [x=FILE.npy | x=3.5 ...] [-o FILE.npy] [-j N] [--fp …] [--ulp 1|4] [--profile]\n"
+    "usage: weft eval 'EXPR' [x=FILE.npy | x=3.5 ...] [-o FILE.npy] [-j N] [--device cpu|cuda|cuda:N]\n"
+    "                 [--fp …] [--ulp 1|4] [--profile]\n"
     "Shows the value of an expression or program; its free names are inputs.\n"
     "  NAME=VALUE          3 is i64, 3.5 is f64, true and false are bool, anything else is a .npy file\n"
     "  -o FILE.npy         saves the value instead\n";

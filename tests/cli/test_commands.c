@@ -35,8 +35,11 @@ static void test_usage(void **state) {
     expect(2, "", "expected FILE.npy, found nothing", NULL, "weft eval 1 -o");
     expect(2, "", "expected NAME=VALUE", NULL, "weft eval 'x' 3");
     expect(2, "", "--set: expected NAME=VALUE, found 'k'", NULL, "weft run a.weft --set k");
-    expect(2, "", "--device: expected cpu|cuda", NULL, "weft eval --device tpu 1");
-    expect(1, "", "--device cuda is not available in this version", NULL, "weft eval --device cuda 1");
+    expect(2, "", "--device: expected cpu|cuda|cuda:N, found 'tpu'", NULL, "weft eval --device tpu 1");
+    static const char *const devices[] = {"cuda:", "cuda:x",     "cuda:1x", "cuda:-1",
+                                          "cuda1", "cuda:12345", "cuda:0 ", "CUDA"};
+    for (size_t i = 0; i < sizeof devices / sizeof *devices; i++)
+        expect(2, "", "--device: expected cpu|cuda|cuda:N", NULL, "weft run --device '%s' p.weft", devices[i]);
     file_write("p.weft", "print(1)\n");
     expect(1, "", "--each is not available in this version", NULL, "weft run p.weft --each 'x=*.npy'");
     expect(0, "1\n", NULL, NULL, "weft run p.weft --device=cpu -j2 --ulp=4 --fp contract");
@@ -152,8 +155,6 @@ static void test_emit(void **state) {
     expect_part(0, "f32", NULL, NULL, "weft emit --stage ir q.weft");
     expect(1, "", "the type of input `x` is not known", NULL, "weft emit --stage=ir -e 'x + 1'");
     expect(1, "", "the program has no input `y`", NULL, "weft emit --stage=ir -e 'x + 1' 'x:f64' 'y:f64'");
-    expect(1, "", "not available in this version", NULL, "weft emit --stage=ptx -e 'x + 1' 'x:f64[n]'");
-    expect(1, "", "not available in this version", NULL, "weft emit --stage=cuda -e 'x + 1' 'x:f64[n]'");
     expect(2, "", "did you mean `llvm`?", NULL, "weft emit --stage=lvm -e 1");
     expect(2, "", "unknown type 'f65'", NULL, "weft emit --stage=ir -e x 'x:f65'");
     expect(2, "", "expected an input's type", NULL, "weft emit --stage=ir -e x 'x:f64[n'");
@@ -161,6 +162,46 @@ static void test_emit(void **state) {
     expect(2, "", "found both", NULL, "weft emit --stage=ir -e 1 q.weft");
     expect(2, "", "expected --stage", NULL, "weft emit -e 1");
     expect(1, "", "<expr>:1:", NULL, "weft emit --stage=ir -e '1 +'");
+}
+
+/* Code for GPUs, which needs none; PTX needs NVRTC. */
+static void test_emit_gpu(void **state) {
+    (void)state;
+    expect_part(0, "// kernel 1 of 1: k0_map, sm_80\n", NULL, NULL,
+                "weft emit --stage=cuda -e 'sqrt(x) + 1' 'x:f64[n]'");
+    expect_part(0, "__global__", NULL, NULL, "weft emit --stage=cuda -e 'sqrt(x) + 1' 'x:f64[n]'");
+    expect_part(0, "sm_90\n", NULL, NULL, "weft emit --stage=cuda --arch=sm_90 -e 'sqrt(x) + 1' 'x:f64[n]'");
+    expect_part(0, "// kernel 2 of 2: ", NULL, NULL, "weft emit --stage=cuda -e 'x - mean(x)' 'x:f32[n]'");
+    expect(1, "", "\"sm_60\" is too old: sm_75 and later are supported", NULL,
+           "weft emit --stage=cuda --arch=sm_60 -e 'x + 1' 'x:f64[n]'");
+    expect(1, "", "\"gfx90a\" is unknown: expected sm_75", NULL,
+           "weft emit --stage=ptx --arch gfx90a -e 'x + 1' 'x:f64[n]'");
+    expect(2, "", "--arch goes with --stage=cuda and --stage=ptx, not with asm", NULL,
+           "weft emit --stage=asm --arch=sm_90 -e 'x + 1' 'x:f64[n]'");
+    expect(2, "", "did you mean `ptx`?", NULL, "weft emit --stage=pxt -e 1");
+    command(NULL, "weft emit --stage=ptx --arch=sm_90 -e 'x + 1' 'x:f64[n]'");
+    if (outcome.status == 1) { /* NVRTC is missing, and that is what it says */
+        assert_non_null(strstr(outcome.err, "stage \"ptx\": NVRTC"));
+        return;
+    }
+    assert_int_equal(outcome.status, 0);
+    assert_non_null(strstr(outcome.out, ".target sm_90"));
+    assert_non_null(strstr(outcome.out, ".entry k0_map"));
+    expect(1, "", "does not know architecture sm_79; it knows sm_", NULL,
+           "weft emit --stage=ptx --arch=sm_79 -e 'x + 1' 'x:f64[n]'");
+}
+
+/* Neither a driver's devices nor, where there is no driver, anything else is taken for a GPU; the processor serves on.
+ */
+static void test_no_gpu(void **state) {
+    (void)state;
+    file_write("p.weft", "print(1)\n");
+    expect(1, "", "weft: error: cuda:0: ", NULL, "CUDA_VISIBLE_DEVICES=-1 weft eval --device cuda 1");
+    expect(1, "", "weft: error: cuda:3: ", NULL, "CUDA_VISIBLE_DEVICES=-1 weft run p.weft --device=cuda:3");
+    expect(1, "", "weft: error: cuda:0: ", "1 + 1\n", "CUDA_VISIBLE_DEVICES=-1 weft --device cuda:0");
+    expect(0, "2\n", NULL, "1 + 1\n", "CUDA_VISIBLE_DEVICES=-1 weft --device cpu");
+    expect_part(0, "GPU driver    ", NULL, NULL, "CUDA_VISIBLE_DEVICES=-1 weft info --device cuda");
+    assert_non_null(strstr(outcome.out, "\nGPU compiler  "));
 }
 
 static void test_info(void **state) {
@@ -173,9 +214,10 @@ static void test_info(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_usage),  cmocka_unit_test(test_eval), cmocka_unit_test(test_eval_wrong),
-        cmocka_unit_test(test_output), cmocka_unit_test(test_run),  cmocka_unit_test(test_profile),
-        cmocka_unit_test(test_emit),   cmocka_unit_test(test_info),
+        cmocka_unit_test(test_usage),  cmocka_unit_test(test_eval),     cmocka_unit_test(test_eval_wrong),
+        cmocka_unit_test(test_output), cmocka_unit_test(test_run),      cmocka_unit_test(test_profile),
+        cmocka_unit_test(test_emit),   cmocka_unit_test(test_emit_gpu), cmocka_unit_test(test_info),
+        cmocka_unit_test(test_no_gpu),
     };
     return cmocka_run_group_tests(tests, command_setup, command_teardown);
 }

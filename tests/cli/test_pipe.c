@@ -89,6 +89,7 @@ static void test_commands(void **state) {
     expect_part(0, "sqrt", NULL, "x = [1.0, 2, 3]\n:ir sqrt(x)\n", "weft");
     expect_part(0, "define", NULL, "x = [1.0, 2, 3]\n:llvm sqrt(x)\n", "weft");
     expect_part(0, ".text", NULL, "x = [1.0, 2, 3]\n:asm sqrt(x)\n", "weft");
+    expect_part(0, "sqrt(", NULL, "x = [1.0, 2, 3]\n:cuda sqrt(x)\n", "weft");
     expect_part(0, ":type", NULL, ":help\n", "weft");
     assert_non_null(strstr(outcome.out, "nanmean"));
     expect_part(0, "sqrt: ", NULL, ":help sqrt\n", "weft");

@@ -143,8 +143,21 @@ static void test_emit(void **state) {
     assert_int_equal(error.code, JIT_ARGUMENT);
     assert_null(jit_emit(f, "soup", both, 2, &error));
     assert_int_equal(error.code, JIT_ARGUMENT);
-    assert_null(jit_emit(f, "ptx", both, 2, &error));
-    assert_int_equal(error.code, JIT_UNSUPPORTED);
+    assert_non_null(text = jit_emit(f, "cuda", both, 2, &error));
+    assert_non_null(strstr(text, "__global__"));
+    assert_non_null(strstr(text, "sm_80"));
+    jit_text_free(text);
+    assert_non_null(text = jit_emit_for(f, "cuda", "sm_120", both, 2, &error));
+    assert_non_null(strstr(text, "sm_120"));
+    jit_text_free(text);
+    assert_null(jit_emit_for(f, "cuda", "sm_12x", both, 2, &error));
+    assert_int_equal(error.code, JIT_ARGUMENT);
+    assert_null(jit_emit_for(f, "ptx", "sm_70", both, 2, &error));
+    assert_int_equal(error.code, JIT_ARGUMENT);
+    assert_null(jit_emit_for(f, "llvm", "sm_80", both, 2, &error));
+    assert_int_equal(error.code, JIT_ARGUMENT);
+    assert_null(jit_emit_for(NULL, "cuda", "sm_80", both, 2, &error));
+    assert_int_equal(error.code, JIT_ARGUMENT);
     jit_function_free(f);
     jit_context_free(context);
 }
