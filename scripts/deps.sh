@@ -6,7 +6,7 @@ set -eu
 packages='gcc libc6-dev cmake ninja-build re2c llvm-19-dev libomp-19-dev libdlpack-dev libedit-dev libsleef3'
 case "${1-}" in
 '') ;;
-tests) packages="$packages libcmocka-dev libmpfr-dev pkg-config" ;;
+tests) packages="$packages libcmocka-dev libmpfr-dev pkg-config g++" ;;
 *)
     echo "usage: sh scripts/deps.sh [tests]" >&2
     exit 2

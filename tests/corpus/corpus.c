@@ -284,7 +284,7 @@ static double corpus_ulp(const DLTensor *t, double v) {
     return f == FLT_MAX ? f - nextafterf(f, 0) : nextafterf(f, INFINITY) - f;
 }
 
-static bool corpus_same(const struct corpus_tensor *expect, uint64_t want, uint64_t got) {
+static bool corpus_same(const struct corpus_tensor *expect, uint64_t want, uint64_t got, double slack) {
     const DLTensor *t = &expect->tensor;
     if (want == got) return true;
     if (t->dtype.code != kDLFloat) return false;
@@ -292,10 +292,11 @@ static bool corpus_same(const struct corpus_tensor *expect, uint64_t want, uint6
     if (isnan(w) || isnan(g)) return isnan(w) && isnan(g);
     if (expect->tolerance == CORPUS_EXACT) return false;
     if (isinf(w) || isinf(g)) return w == g;
-    return fabs(w - g) <= (expect->tolerance == CORPUS_ULP ? expect->limit * corpus_ulp(t, w) : expect->limit);
+    double limit = expect->tolerance == CORPUS_ULP ? (expect->limit + slack) * corpus_ulp(t, w) : expect->limit;
+    return fabs(w - g) <= limit;
 }
 
-const char *corpus_compare(const struct corpus_tensor *expect, const DLTensor *got) {
+const char *corpus_compare(const struct corpus_tensor *expect, const DLTensor *got, double slack) {
     static char text[256];
     const DLTensor *want = &expect->tensor;
     const char *names[2] = {corpus_type_name(want->dtype), corpus_type_name(got->dtype)};
@@ -318,7 +319,7 @@ const char *corpus_compare(const struct corpus_tensor *expect, const DLTensor *g
     }
     for (int64_t i = 0, n = corpus_size(want); i < n; i++) {
         uint64_t w = corpus_bits(want, i), g = corpus_bits(got, i);
-        if (corpus_same(expect, w, g)) continue;
+        if (corpus_same(expect, w, g, slack)) continue;
         int width = want->dtype.bits / 4;
         if (want->dtype.code == kDLFloat)
             snprintf(text, sizeof text, "element %" PRId64 ": %.17g (%0*" PRIx64 "), expected %.17g (%0*" PRIx64 ")", i,

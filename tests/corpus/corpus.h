@@ -63,8 +63,9 @@ struct corpus_file {
 struct corpus_file *corpus_read(const char *path);
 void corpus_free(struct corpus_file *file);
 
-/* "" if the array is the expected one, or what differs first. The text is static, overwritten by the next call. */
-const char *corpus_compare(const struct corpus_tensor *expect, const DLTensor *got);
+/* "" if the array is the expected one, or what differs first. `slack` is added to bounds in units in the last place.
+ * The text is static, overwritten by the next call. */
+const char *corpus_compare(const struct corpus_tensor *expect, const DLTensor *got, double slack);
 
 /* One line of promotion.txt. `operand[1]` is "" for an operation of one operand. */
 struct corpus_promotion {

@@ -45,6 +45,12 @@ static void test_threads(void **state) {
     expect(0, "8 threads, 200 calls each, all right\n", NULL, NULL, "%s", EXAMPLE_THREADS);
 }
 
+static void test_gpu(void **state) {
+    (void)state;
+    /* A driver that is there shows no devices. */
+    expect_part(77, "no GPU: ", NULL, NULL, "CUDA_VISIBLE_DEVICES=-1 %s", EXAMPLE_GPU);
+}
+
 static DLManagedTensor *load(const char *path, jit_dtype type, int64_t n) {
     DLManagedTensor *tensor;
     jit_error error = {0};
@@ -100,10 +106,8 @@ static void test_light_curve(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_embed),
-        cmocka_unit_test(test_raster),
-        cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_light_curve),
+        cmocka_unit_test(test_embed), cmocka_unit_test(test_raster),      cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_gpu),   cmocka_unit_test(test_light_curve),
     };
     return cmocka_run_group_tests(tests, command_setup, command_teardown);
 }

@@ -23,8 +23,21 @@ bool oracle_open(struct oracle *oracle, int ulp) {
     return oracle->n > 0;
 }
 
+bool oracle_open_device(struct oracle *oracle, struct device *device) {
+    static const char *const names[] = {"cuda:0", "cuda:1"};
+    *oracle = (struct oracle){.ulp = 4, .device = device, .n = 1, .isa = {names[device->ordinal]}};
+    jit_error error = {0};
+    jit_options options = {.struct_size = sizeof options};
+    oracle->host = jit_context_create(&options, &error);
+    options.device = names[device->ordinal];
+    if (oracle->host) oracle->context[0] = jit_context_create(&options, &error);
+    if (!oracle->context[0]) fprintf(stderr, "%s: %s\n", options.device, error.message);
+    return oracle->context[0] != NULL;
+}
+
 void oracle_close(struct oracle *oracle) {
     for (int i = 0; i < oracle->n; i++) jit_context_free(oracle->context[i]);
+    jit_context_free(oracle->host);
 }
 
 /* --- the evaluator's side ----------------------------------------------------------------------------------------- */
@@ -182,8 +195,75 @@ static bool same_output(const struct eval_array *expected, const DLTensor *got, 
 
 /* --- the compiled side -------------------------------------------------------------------------------------------- */
 
-static enum oracle_verdict check_call(const struct reference *r, jit_function *function, const DLTensor *const *in,
-                                      int threads, char *why, size_t size) {
+/* The ways of calling: on a CPU with one thread and two, on a GPU from several kinds of memory. */
+enum way { WAY_ONE_THREAD, WAY_TWO_THREADS, WAY_HOST_TENSORS, WAY_DEVICE_TENSORS, WAY_STREAM, WAYS };
+static const char *const way_names[WAYS] = {"1 thread", "2 threads", "host tensors", "device tensors", "a stream"};
+
+/* Inputs as they are given. */
+struct given {
+    int n;
+    DLTensor tensors[ORACLE_INPUTS];
+    int64_t strides[ORACLE_INPUTS][TYPE_MAX_RANK];
+    const DLTensor *in[ORACLE_INPUTS];
+    uint64_t address[ORACLE_INPUTS]; /* of the copy in device memory */
+};
+
+static void give(struct given *given, const struct reference *r, const jit_function *function, struct device *device) {
+    *given = (struct given){.n = jit_input_count(function)};
+    for (int i = 0; i < given->n; i++) {
+        const struct oracle_input *input = find_input(r->inputs, r->n_inputs, jit_input_name(function, i));
+        int64_t low = 0, high = dtype_size(input->type), count = 1;
+        for (int d = 0; d < input->rank; d++) {
+            int64_t span = (input->shape[d] - 1) * input->stride[d];
+            given->strides[i][d] = input->stride[d] / dtype_size(input->type);
+            *(span < 0 ? &low : &high) += span;
+            count *= input->shape[d];
+        }
+        given->tensors[i] = (DLTensor){.data = input->data,
+                                       .device = {kDLCPU, 0},
+                                       .ndim = input->rank,
+                                       .dtype = tensor_dl_type(input->type),
+                                       .shape = (int64_t *)input->shape,
+                                       .strides = given->strides[i]};
+        if (device && count)
+            given->tensors[i] =
+                device_tensor(device, &given->tensors[i], input->data + low, (size_t)(high - low), &given->address[i]);
+        else if (device)
+            given->tensors[i] = device_tensor(device, &given->tensors[i], input->data, 0, &given->address[i]);
+        given->in[i] = &given->tensors[i];
+    }
+}
+
+static void take_back(struct given *given, struct device *device) {
+    for (int i = 0; i < given->n; i++)
+        if (given->address[i]) device_free(device, given->address[i]);
+}
+
+static jit_status call(const struct oracle *oracle, jit_function *function, const struct given *given, enum way way,
+                       DLManagedTensor *out[], int n_out, jit_error *error) {
+    jit_call_options options = {.struct_size = sizeof options, .threads = way == WAY_TWO_THREADS ? 2 : 1};
+    if (way != WAY_STREAM) return jit_call_alloc(function, given->in, given->n, out, n_out, &options, error);
+    jit_pending *pending = NULL;
+    options.stream = device_stream_new(oracle->device);
+    options.pending = &pending;
+    jit_status status = jit_call_alloc(function, given->in, given->n, out, n_out, &options, error);
+    jit_status later = jit_wait(pending, error);
+    device_stream_free(oracle->device, options.stream);
+    return status ? status : later;
+}
+
+static bool same_result(const struct oracle *oracle, const struct eval_array *expected, const DLTensor *got, int number,
+                        char *why, size_t size) {
+    DLTensor host = *got;
+    void *copy = got->device.device_type == kDLCUDA ? device_fetch(oracle->device, got, &host) : NULL;
+    bool same = same_output(expected, &host, number, why, size);
+    free(copy);
+    return same;
+}
+
+/* `message`: what the CPU says to a program that fails, "" not to look at it. */
+static enum oracle_verdict check_call(const struct reference *r, jit_function *function, const struct given *given,
+                                      enum way way, const char *message, char *why, size_t size) {
     DLManagedTensor *out[ORACLE_OUTPUTS] = {0};
     jit_error error = {0};
     int n_out = jit_output_count(function);
@@ -191,56 +271,64 @@ static enum oracle_verdict check_call(const struct reference *r, jit_function *f
         snprintf(why, size, "%d outputs, expected %d", n_out, r->n_outputs);
         return ORACLE_DIFFERENT;
     }
-    jit_call_options options = {.struct_size = sizeof options, .threads = threads};
-    jit_status status = jit_call_alloc(function, in, jit_input_count(function), out, n_out, &options, &error);
-    if (!r->result->ok) {
-        for (int i = 0; i < n_out; i++)
-            if (out[i]) out[i]->deleter(out[i]);
-        if ((int)status == (int)r->result->code) return ORACLE_FAILED;
+    jit_status status = call(r->oracle, function, given, way, out, n_out, &error);
+    bool failed = !r->result->ok, same = true;
+    if (failed && (int)status != (int)r->result->code) {
         snprintf(why, size, "%s (%.300s), expected %s (%s)", jit_status_name(status), error.message,
                  jit_status_name((jit_status)r->result->code), r->result->text);
-        return ORACLE_DIFFERENT;
-    }
-    if (status != JIT_OK) {
+        same = false;
+    } else if (failed && message[0] && strcmp(message, error.message)) {
+        snprintf(why, size, "\"%.300s\", expected \"%.300s\"", error.message, message);
+        same = false;
+    } else if (!failed && status != JIT_OK) {
         snprintf(why, size, "%s: %.600s", jit_status_name(status), error.message);
-        return ORACLE_DIFFERENT;
+        same = false;
     }
-    bool same = true;
     for (int i = 0; i < n_out; i++) {
-        same = same && same_output(&r->result->outputs[i], &out[i]->dl_tensor, i, why, size);
+        if (!out[i]) continue;
+        if (!failed && same) same = same_result(r->oracle, &r->result->outputs[i], &out[i]->dl_tensor, i, why, size);
         out[i]->deleter(out[i]);
     }
-    return same ? ORACLE_SAME : ORACLE_DIFFERENT;
+    return !same ? ORACLE_DIFFERENT : failed ? ORACLE_FAILED : ORACLE_SAME;
+}
+
+/* What a CPU says to the program. */
+static void host_message(const struct reference *r, char *out, size_t size) {
+    DLManagedTensor *results[ORACLE_OUTPUTS] = {0};
+    jit_error error = {0};
+    struct given given;
+    jit_function *function = jit_compile(r->oracle->host, r->source, &error);
+    if (function && jit_output_count(function) <= ORACLE_OUTPUTS) {
+        int n = jit_output_count(function);
+        give(&given, r, function, NULL);
+        jit_call_alloc(function, given.in, given.n, results, n, NULL, &error);
+        for (int i = 0; i < n; i++)
+            if (results[i]) results[i]->deleter(results[i]);
+    }
+    jit_function_free(function);
+    snprintf(out, size, "%s", error.message);
 }
 
 static enum oracle_verdict check_set(const struct reference *r, int set, char *why, size_t size) {
+    struct oracle *oracle = r->oracle;
     jit_error error = {0};
-    char detail[700] = "";
-    jit_function *function = jit_compile(r->oracle->context[set], r->source, &error);
+    char detail[700] = "", message[sizeof error.message] = "";
+    jit_function *function = jit_compile(oracle->context[set], r->source, &error);
     if (!function) {
-        snprintf(why, size, "%s: jit_compile: %.600s", r->oracle->isa[set], error.message);
+        snprintf(why, size, "%s: jit_compile: %.600s", oracle->isa[set], error.message);
         return ORACLE_DIFFERENT;
     }
-    DLTensor tensors[ORACLE_INPUTS];
-    int64_t strides[ORACLE_INPUTS][TYPE_MAX_RANK];
-    const DLTensor *in[ORACLE_INPUTS] = {0};
-    int n = jit_input_count(function);
-    for (int i = 0; i < n; i++) {
-        const struct oracle_input *input = find_input(r->inputs, r->n_inputs, jit_input_name(function, i));
-        for (int d = 0; d < input->rank; d++) strides[i][d] = input->stride[d] / dtype_size(input->type);
-        tensors[i] = (DLTensor){.data = input->data,
-                                .device = {kDLCPU, 0},
-                                .ndim = input->rank,
-                                .dtype = tensor_dl_type(input->type),
-                                .shape = (int64_t *)input->shape,
-                                .strides = strides[i]};
-        in[i] = &tensors[i];
-    }
+    if (oracle->device && !r->result->ok) host_message(r, message, sizeof message);
     enum oracle_verdict verdict = ORACLE_SAME;
-    for (int threads = 1; threads <= 2 && verdict != ORACLE_DIFFERENT; threads++) {
-        verdict = check_call(r, function, in, threads, detail, sizeof detail);
-        if (verdict == ORACLE_DIFFERENT)
-            snprintf(why, size, "%s, %d thread(s): %s", r->oracle->isa[set], threads, detail);
+    int first = oracle->device ? WAY_HOST_TENSORS : WAY_ONE_THREAD,
+        last = oracle->device ? WAY_STREAM : WAY_TWO_THREADS;
+    for (int way = first; way <= last && verdict != ORACLE_DIFFERENT; way++) {
+        struct given given;
+        struct device *device = way >= WAY_DEVICE_TENSORS ? oracle->device : NULL;
+        give(&given, r, function, device);
+        verdict = check_call(r, function, &given, (enum way)way, message, detail, sizeof detail);
+        take_back(&given, device);
+        if (verdict == ORACLE_DIFFERENT) snprintf(why, size, "%s, %s: %s", oracle->isa[set], way_names[way], detail);
     }
     jit_function_free(function);
     return verdict;
@@ -258,7 +346,7 @@ enum oracle_verdict oracle_check(struct oracle *oracle, const char *source, cons
         if (!began || r.uses_math) {
             if (began) arena_free(&r.arena);
             began = true;
-            r.engine = oracle->context[set]->engine;
+            r.engine = oracle->device ? oracle->host->engine : oracle->context[set]->engine;
             reference_begin(&r);
         }
         if (r.rejected) {
@@ -268,6 +356,10 @@ enum oracle_verdict oracle_check(struct oracle *oracle, const char *source, cons
         if (!r.result->ok && r.result->code == DIAG_INTERNAL) {
             snprintf(why, size, "the evaluator: %s", r.result->text);
             verdict = ORACLE_DIFFERENT;
+            break;
+        }
+        if (oracle->device && !oracle->device->is_shim && r.uses_math) {
+            verdict = ORACLE_NOT_COMPARED;
             break;
         }
         verdict = check_set(&r, set, why, size);

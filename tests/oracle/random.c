@@ -300,7 +300,7 @@ void random_program_make(struct arena *arena, uint64_t seed, struct random_progr
         }
     }
     if (program->n_statements == first) assign(&m);
-    for (int i = g->n_variables - 1; i >= inputs && program->n_outputs < ORACLE_OUTPUTS; i--)
+    for (int i = g->n_variables - 1; i >= inputs && program->n_outputs < RANDOM_OUTPUTS; i--)
         program->outputs[program->n_outputs++] = g->variables[i].text;
     if (program->n_outputs == 0) program->outputs[program->n_outputs++] = g->variables[0].text;
 }

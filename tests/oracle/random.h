@@ -9,13 +9,13 @@
 
 #include "oracle/oracle.h"
 
-enum { RANDOM_STATEMENTS = 64 };
+enum { RANDOM_STATEMENTS = 64, RANDOM_OUTPUTS = 8 };
 
 struct random_program {
     int n_statements;
     const char *statements[RANDOM_STATEMENTS]; /* params first */
     int n_outputs;
-    const char *outputs[ORACLE_OUTPUTS];
+    const char *outputs[RANDOM_OUTPUTS];
     int n_inputs;
     struct oracle_input inputs[ORACLE_INPUTS];
 };

@@ -7,108 +7,11 @@
  */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-#include "oracle/random.h"
+#include "oracle/trial.h"
 #include "support/check.h"
 
 enum { PROGRAMS = 200, MOST_FAILURES = 5 };
-
-struct trial {
-    struct mem mem;
-    struct arena arena;
-    struct oracle *oracle;
-    uint64_t seed;
-    bool show;
-    enum oracle_verdict verdict;
-    char why[1024];
-};
-
-static enum oracle_verdict check(struct trial *t, const struct random_program *program, const char *text, char *why) {
-    return oracle_check(t->oracle, text, program->inputs, program->n_inputs, why, sizeof t->why);
-}
-
-struct lines {
-    const char **text;
-    bool *gone;
-    int n;
-};
-
-static const char *lines_text(struct trial *t, const struct lines *lines) {
-    struct strbuf text;
-    strbuf_init(&text, &t->arena);
-    for (int i = 0; i < lines->n; i++)
-        if (!lines->gone[i]) strbuf_printf(&text, "%s\n", lines->text[i]);
-    return strbuf_text(&text);
-}
-
-/* Leaves out lines that the program still fails without, many at once while that works. */
-static const char *shrink_lines(struct trial *t, const struct random_program *program, const char *text) {
-    struct lines lines = {0};
-    int capacity = 0;
-    for (const char *p = text; *p;) {
-        const char *end = strchr(p, '\n');
-        ARENA_PUSH(&t->arena, lines.text, lines.n, capacity) = arena_strndup(&t->arena, p, (size_t)(end - p));
-        p = end + 1;
-    }
-    lines.gone = ARENA_ARRAY(&t->arena, bool, lines.n + 1);
-    bool *kept = ARENA_ARRAY(&t->arena, bool, lines.n + 1);
-    char why[sizeof t->why];
-    for (int size = lines.n / 2; size > 0; size = size > 1 ? size - (size + 3) / 4 : 0)
-        for (int first = 0; first + size <= lines.n; first++) {
-            if (lines.gone[first]) continue;
-            memcpy(kept, lines.gone, sizeof *kept * (size_t)lines.n);
-            memset(lines.gone + first, true, sizeof *kept * (size_t)size);
-            if (check(t, program, lines_text(t, &lines), why) != ORACLE_DIFFERENT)
-                memcpy(lines.gone, kept, sizeof *kept * (size_t)lines.n);
-        }
-    return lines_text(t, &lines);
-}
-
-static void shrink(struct trial *t, const struct random_program *program) {
-    bool outputs[ORACLE_OUTPUTS] = {false};
-    char why[sizeof t->why];
-    for (int i = 0, left = program->n_outputs; i < program->n_outputs && left > 1; i++) {
-        outputs[i] = true;
-        if (check(t, program, random_program_text(&t->arena, program, outputs), why) == ORACLE_DIFFERENT)
-            left--;
-        else
-            outputs[i] = false;
-    }
-    const char *text = shrink_lines(t, program, random_program_text(&t->arena, program, outputs));
-    check(t, program, text, t->why);
-    fprintf(stderr, "seed %llu: %s\n----\n%s----\n", (unsigned long long)t->seed, t->why, text);
-    for (int i = 0; i < program->n_inputs; i++) {
-        const struct oracle_input *input = &program->inputs[i];
-        fprintf(stderr, "%s: %s", input->name, dtype_name(input->type));
-        for (int d = 0; d < input->rank; d++)
-            fprintf(stderr, " %lld:%lld", (long long)input->shape[d], (long long)input->stride[d]);
-        fprintf(stderr, "\n");
-    }
-}
-
-static void try_program(void *argument) {
-    struct trial *t = argument;
-    struct random_program program;
-    random_program_make(&t->arena, t->seed, &program);
-    const char *text = random_program_text(&t->arena, &program, NULL);
-    if (t->show) fprintf(stderr, "%s", text);
-    t->verdict = check(t, &program, text, t->why);
-    if (t->verdict == ORACLE_DIFFERENT)
-        shrink(t, &program);
-    else if (t->show)
-        fprintf(stderr, "verdict %d %s\n", t->verdict, t->why);
-}
-
-static enum oracle_verdict run_seed(struct oracle *oracle, uint64_t seed, bool show) {
-    struct trial t = {.oracle = oracle, .seed = seed, .show = show};
-    arena_init(&t.arena, &t.mem);
-    assert_true(arena_try(&t.arena, try_program, &t));
-    if (t.verdict == ORACLE_REJECTED && getenv("WEFT_RANDOM_REJECTED"))
-        fprintf(stderr, "seed %llu: %s\n", (unsigned long long)seed, t.why);
-    arena_free(&t.arena);
-    return t.verdict;
-}
 
 /* [0]: 4 ULP; [1]: 1 ULP, if SLEEF is here. */
 static struct oracle oracles[2];
@@ -117,15 +20,15 @@ static void test_random_programs(void **state) {
     (void)state;
     struct oracle *oracle = &oracles[0];
     const char *count = getenv("WEFT_RANDOM"), *seed = getenv("WEFT_RANDOM_SEED");
-    int n = count ? atoi(count) : PROGRAMS, verdicts[4] = {0};
+    int n = count ? atoi(count) : PROGRAMS, verdicts[ORACLE_VERDICTS] = {0};
     if (seed) {
-        assert_int_not_equal(run_seed(oracle, strtoull(seed, NULL, 10), true), ORACLE_DIFFERENT);
+        assert_int_not_equal(trial_run(oracle, strtoull(seed, NULL, 10), true), ORACLE_DIFFERENT);
         return;
     }
     for (int i = 1; i <= n && verdicts[ORACLE_DIFFERENT] < MOST_FAILURES; i++) {
         oracle = &oracles[oracles[1].n && i % 9 == 0];
         oracle->skip = count || i % 8 == 0 ? 0 : ~(1u << i % oracle->n);
-        verdicts[run_seed(oracle, (uint64_t)i, false)]++;
+        verdicts[trial_run(oracle, (uint64_t)i, false)]++;
     }
     printf("%d programs: %d the same, %d failed alike, %d not accepted, %d different; on", n, verdicts[ORACLE_SAME],
            verdicts[ORACLE_FAILED], verdicts[ORACLE_REJECTED], verdicts[ORACLE_DIFFERENT]);
@@ -135,69 +38,15 @@ static void test_random_programs(void **state) {
     assert_true(verdicts[ORACLE_SAME] * 10 >= n * 7); /* the generator and the front end agree on what a program is */
 }
 
-enum { N = 300007, H = 331, W = 1013 };
-
-/* x: f64[N] and y: f32[H, W] of numbers up to 4 or so. The caller frees their data. */
-static void make_large(struct oracle_input inputs[2]) {
-    double *x = malloc(N * sizeof *x);
-    float *y = malloc(H * W * sizeof *y);
-    assert_non_null(x);
-    assert_non_null(y);
-    uint64_t bits = 1;
-    for (int i = 0; i < N; i++) {
-        bits = bits * 6364136223846793005u + 1442695040888963407u;
-        x[i] = (double)(int64_t)bits * 0x1p-61;
-    }
-    for (int i = 0; i < H * W; i++) y[i] = (float)(x[i % N] * (i % 7 - 2.9));
-    inputs[0] =
-        (struct oracle_input){.name = "x", .type = TY_F64, .rank = 1, .shape = {N}, .stride = {8}, .data = (char *)x};
-    inputs[1] = (struct oracle_input){
-        .name = "y", .type = TY_F32, .rank = 2, .shape = {H, W}, .stride = {4 * W, 4}, .data = (char *)y};
-}
-
-static void check_large(const char *const *sources, int n, enum oracle_verdict expected) {
-    struct oracle_input inputs[2];
-    make_large(inputs);
-    oracles[0].skip = 0;
-    for (int i = 0; i < n; i++) {
-        char source[600], why[1024] = "";
-        snprintf(source, sizeof source, "param x: f64[n]\nparam y: f32[:, :]\n%s\n", sources[i]);
-        enum oracle_verdict verdict = oracle_check(&oracles[0], source, inputs, 2, why, sizeof why);
-        if (verdict != expected) fail_msg("verdict %d of\n%s\n%s", verdict, source, why);
-    }
-    for (int i = 0; i < 2; i++) free(inputs[i].data);
-}
-
-/* Arrays large enough that two threads share the work, of sizes that end in the middle of everything. */
 static void test_large_arrays(void **state) {
     (void)state;
-    static const char *const sources[] = {
-        "return sum(x), mean(x), var(x), argmax(x), max(x), nanargmin(x)",
-        "return sum(y, axis=0), sum(y, axis=1), var(y, axis=0), std(y), prod(y[:, :3], axis=1)",
-        "return (x - mean(x)) / std(x), where(abs(x) > 2, nan, x) + sum(x[::-3])",
-        "return sum(y.T, axis=0), y.T + 1, flip(y, axis=0) * y[0]",
-        "ufunc halve(v, t: [n]) {\n    k = i64(0)\n    while abs(v) > 0.01 { v = v * t[k % 2] - 0.001; k += 1 }\n    "
-        "return v, k\n}\n"
-        "a, b = halve(x, [0.5, 0.25])\nreturn a, b, sum(b)",
-        "return nanmean(y), nanstd(y, axis=1), count(y > 0), any(isnan(x)), norm(y - f32(mean(y)))",
-    };
-    check_large(sources, sizeof sources / sizeof *sources, ORACLE_SAME);
+    trial_check_large(&oracles[0], trial_large, trial_large_count, ORACLE_SAME);
 }
 
 /* What fails at run time fails alike. */
 static void test_failures(void **state) {
     (void)state;
-    static const char *const sources[] = {
-        "ufunc pick(i, t: [n]) = t[i64(i * 1000)]\nreturn pick(x, y[0])",
-        "ufunc pick(i, t: [n]) {\n    if i > 3.9 { return t[9999] }\n    return t[0]\n}\nreturn sum(pick(x, y[0]))",
-        "assert sum(x) > 1e30, \"no\"\nreturn x",
-        "return y + x",
-        "k = i64(x[0] * 0)\nreturn max(x[0:k])",
-        "return y[i64(x[0]) + 1000000, 0]",
-        "k = i64(x[0] * 0) - 1\nreturn zeros(k)",
-        "for i in 0:9 { assert i < 5, \"five\" }\nreturn x",
-    };
-    check_large(sources, sizeof sources / sizeof *sources, ORACLE_FAILED);
+    trial_check_large(&oracles[0], trial_failures, trial_failures_count, ORACLE_FAILED);
 }
 
 int main(void) {

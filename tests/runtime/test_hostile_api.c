@@ -198,7 +198,7 @@ static void test_absurd_tensors(void **state) {
         t.data = data, t.shape = NULL;
         expect(JIT_ARGUMENT, jit_call_alloc(f, in, 1, made, 1, NULL, &error), &error, "no shape");
         t = *jit_array(data, JIT_F64, 2);
-        t.device.device_type = kDLCUDA;
+        t.device.device_type = kDLMetal;
         expect(JIT_UNSUPPORTED, jit_call_alloc(f, in, 1, made, 1, NULL, &error), &error, "device");
         t.device.device_type = kDLCPU;
         for (int code = 0; code < 256; code++) {

@@ -181,11 +181,13 @@ static void test_errors(void **state) {
     assert_int_equal(jit_call(f, in, 2, out, 1, &error), JIT_TYPE);
     out[0] = jit_array(z, JIT_F64, 2);
     assert_int_equal(jit_call(f, in, 2, out, 1, &error), JIT_SHAPE);
-    DLTensor cuda = *jit_array(x, JIT_F64, 3);
-    cuda.device.device_type = kDLCUDA;
-    in[1] = &cuda;
+    DLTensor elsewhere = *jit_array(x, JIT_F64, 3);
+    elsewhere.device.device_type = kDLVulkan;
+    in[1] = &elsewhere;
     out[0] = jit_array(z, JIT_F64, 3);
     assert_int_equal(jit_call(f, in, 2, out, 1, &error), JIT_UNSUPPORTED);
+    elsewhere.device = (DLDevice){kDLCUDA, 63}; /* no driver, or no such device */
+    assert_int_equal(jit_call(f, in, 2, out, 1, &error), JIT_DEVICE);
     in[1] = jit_array(x, JIT_F64, 3);
     assert_int_equal(jit_call(f, in, 2, out, 1, NULL), JIT_OK);
     jit_function_free(f);
@@ -207,8 +209,11 @@ static void test_errors(void **state) {
     jit_context *bad = jit_context_create(&(jit_options){.device = "tpu"}, &error);
     assert_null(bad);
     assert_int_equal(error.code, JIT_ARGUMENT);
-    assert_null(jit_context_create(&(jit_options){.device = "cuda:0"}, &error));
-    assert_int_equal(error.code, JIT_UNSUPPORTED);
+    assert_null(jit_context_create(&(jit_options){.device = "cuda:first"}, &error));
+    assert_int_equal(error.code, JIT_ARGUMENT);
+    assert_non_null(strstr(error.message, "cuda:N"));
+    assert_null(jit_context_create(&(jit_options){.device = "cuda:63"}, &error));
+    assert_int_equal(error.code, JIT_DEVICE);
 }
 
 static void *cancel_soon(void *flag) {
