@@ -107,5 +107,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_eval),    cmocka_unit_test(test_same_bits), cmocka_unit_test(test_run),
         cmocka_unit_test(test_profile), cmocka_unit_test(test_session),   cmocka_unit_test(test_info),
     };
-    return cmocka_run_group_tests(tests, command_setup, command_teardown);
+    int failed = cmocka_run_group_tests(tests, command_setup, command_teardown);
+    device_close(&device);
+    return failed;
 }

@@ -427,7 +427,7 @@ static void test_pending(void **state) {
 
 static void *cancel_soon(void *flag) {
     usleep(100000);
-    *(volatile int *)flag = 1;
+    __atomic_store_n((int *)flag, 1, __ATOMIC_RELAXED);
     return NULL;
 }
 
