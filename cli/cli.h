@@ -63,7 +63,7 @@ enum setting {
     SETTING_END,
 };
 #define SETTING_OPTIONS                                                                                                \
-    {SETTING_THREADS, "--threads", "a number of threads", 'j'}, {SETTING_DEVICE, "--device", "cpu|cuda|cuda:N", 0},           \
+    {SETTING_THREADS, "--threads", "a number of threads", 'j'}, {SETTING_DEVICE, "--device", "cpu|cuda|cuda:N", 0},    \
         {SETTING_FP, "--fp", "strict|contract|fast", 0}, {SETTING_ULP, "--ulp", "1|4", 0},                             \
         {SETTING_ISA, "--isa", "avx512|avx2|sse2", 0}, {                                                               \
         SETTING_HELP, "--help", NULL, 'h'                                                                              \

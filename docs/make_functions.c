@@ -177,7 +177,8 @@ int main(void) {
          "unit larger.\n"
          "That of `lgamma` holds outside -10.001 ... -2.264 in f32 and -23.0001 ... -2.2637 in f64, where its zeros "
          "are. With\n"
-         "`--ulp 1`, functions of f32 whose bound there is above 1 are computed in f64 and rounded; a function of f64 whose\n"
+         "`--ulp 1`, functions of f32 whose bound there is above 1 are computed in f64 and rounded; a function of f64 "
+         "whose\n"
          "bound is above 1 is an error when the program is compiled.\n");
     accuracy();
     puts("\n## Not available in this version\n\n"

@@ -72,7 +72,7 @@ struct op_info {
                          $f "f" for f32, $t the result's type; weft_* are functions of the CUDA back end's prelude.
                          LOWER_INST and LOWER_CALL have one */
     const char *cuda_int; /* for integers and bools, where it is another one */
-    const char *doc;  /* one line for :help and the language reference */
+    const char *doc;      /* one line for :help and the language reference */
 };
 
 enum op {

@@ -199,17 +199,17 @@ static jit_status run_call(struct call *call, struct plan_entry *entry, struct r
     run.threads = context->threads;
     if (options && options->threads > 0 && options->threads < run.threads) run.threads = options->threads;
     for (int i = 0; i < plan->n_inputs; i++) bind_slot(&run, call, i, &weak[i]);
+    if (results->out) {
+        bool aliased;
+        memset(direct, 0, direct_bytes);
+        for (int i = 0; i < results->n; i++)
+            if (!bound[i].on_gpu && output_may_be_direct(call, entry, results->out[i], &bound[i], i, &aliased))
+                direct[plan->output_slots[i]] = results->out[i];
+        run.direct = direct;
+    }
     if (call->device >= 0) {
         status = gpu_call(call, &run, results, bound, options);
     } else {
-        if (results->out) {
-            bool aliased;
-            memset(direct, 0, direct_bytes);
-            for (int i = 0; i < results->n; i++)
-                if (output_may_be_direct(call, entry, results->out[i], &bound[i], i, &aliased))
-                    direct[plan->output_slots[i]] = results->out[i];
-            run.direct = direct;
-        }
         status = run_plan(&run) ? output_deliver(call, &run, results, bound) : run.status;
         for (int i = 0; i < plan->n_slots; i++)
             if (run.slots[i].buffer) run_drop(&run, i);

@@ -51,6 +51,8 @@ bool output_bind(struct call *call, const struct plan *plan, const struct result
  */
 bool output_may_be_direct(const struct call *call, const struct plan_entry *entry, const DLTensor *out,
                           const struct bound *bound, int number, bool *aliased);
+/* The slot's array is the caller's output, in host memory: written there at once (run.direct). */
+bool output_is_written(const struct run *run, int slot);
 /* False, with an error, if the result's sizes are not the output's. */
 bool output_has_shape(struct call *call, const struct run *run, int number, const DLTensor *out);
 /* Results in host memory that are memory of the caller move away if an output is going to be copied over them. */

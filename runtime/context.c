@@ -4,7 +4,13 @@
 
 #include "runtime/gpu.h"
 
-enum { DEFAULT_KEEP = 256 << 20, DEFAULT_CACHE = 32 << 20, MAX_THREADS = 1024 };
+enum {
+    DEFAULT_KEEP = 256 << 20,
+    DEFAULT_CACHE = 32 << 20,
+    SLABS_FROM = 32 << 20,
+    SLAB_BYTES = 8 << 20,
+    MAX_THREADS = 1024
+};
 
 const char *jit_version(void) {
     return JIT_VERSION;
@@ -127,6 +133,7 @@ static void make_engine(jit_context *context, const char *isa, jit_error *error)
 /* False with an error; what was made is in the context. */
 static bool start(jit_context *context, const jit_options *options, jit_error *error) {
     context->last_level_cache = last_level_cache();
+    context->slabs_from = SLABS_FROM, context->slab_bytes = SLAB_BYTES;
     context->pool = pool_create(&context->mem, options->max_memory, DEFAULT_KEEP);
     const char *folder = options->cache_folder;
     if (folder) context->cache_folder = mem_strndup(&context->mem, folder, strlen(folder));

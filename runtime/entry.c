@@ -89,6 +89,7 @@ static void analyse(struct plan_entry *entry) {
     /* With one output only: of several, one could be written over an input that another has yet to read. */
     entry->in_place = plan->n_outputs == 1 && entry->outputs[0].direct && is_in_place(plan);
     places_find(entry);
+    slabs_find(entry);
 }
 
 /* --- building ----------------------------------------------------------------------------------------------------- */

@@ -1,8 +1,11 @@
 /* gpu.c: the GPUs of a context. */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "runtime/gpu.h"
+
+enum { KNOWN_FOR = 50000000 }; /* nanoseconds */
 
 jit_status gpu_status(const struct cuda_failure *failure) {
     switch (failure->status) {
@@ -19,6 +22,26 @@ jit_status gpu_status(const struct cuda_failure *failure) {
 
 /* --- opening and closing ------------------------------------------------------------------------------------------ */
 
+enum { COPY_THREADS = 4, COPY_GRAIN = 256 << 10 };
+
+struct host_copy {
+    char *to;
+    const char *from;
+};
+
+static void copy_part(void *argument, int64_t begin, int64_t end) {
+    const struct host_copy *copy = argument;
+    memcpy(copy->to + begin, copy->from + begin, (size_t)(end - begin));
+}
+
+/* One thread does not keep up with the bus. */
+static void copy_host(void *host, void *to, const void *from, size_t size) {
+    const jit_context *context = host;
+    struct host_copy copy = {to, from};
+    threads_run(context->threads < COPY_THREADS ? context->threads : COPY_THREADS, (int64_t)size, COPY_GRAIN, false,
+                copy_part, &copy);
+}
+
 static jit_status open_one(jit_context *context, int ordinal, struct gpu **out, jit_error *error) {
     struct gpu *gpu = mem_zalloc(&context->mem, 1, sizeof *gpu);
     if (!gpu) return error_set(error, JIT_MEMORY, "out of memory");
@@ -26,7 +49,9 @@ static jit_status open_one(jit_context *context, int ordinal, struct gpu **out, 
                                    .ordinal = ordinal,
                                    .cache_folder = context->cache_folder,
                                    .cache_bytes = context->options.cache_bytes,
-                                   .memory_limit = context->options.max_device_memory};
+                                   .memory_limit = context->options.max_device_memory,
+                                   .copy = copy_host,
+                                   .copy_host = context};
     struct cuda_failure failure;
     gpu->device = cuda_device_open(&options, &failure);
     if (!gpu->device) {
@@ -80,6 +105,15 @@ void gpu_close_all(jit_context *context) {
 
 /* --- pointers ----------------------------------------------------------------------------------------------------- */
 
+void gpu_forget_pointers(struct gpu *gpu) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    int64_t elapsed = now.tv_sec * 1000000000LL + now.tv_nsec;
+    if (elapsed - atomic_load_explicit(&gpu->known_since, memory_order_relaxed) < KNOWN_FOR) return;
+    for (int i = 0; i < GPU_KNOWN; i++) atomic_store_explicit(&gpu->known[i], 0, memory_order_relaxed);
+    atomic_store_explicit(&gpu->known_since, elapsed, memory_order_relaxed);
+}
+
 bool gpu_check_pointer(struct gpu *gpu, uint64_t address, bool on_gpu, char *problem, size_t size) {
     uint64_t entry = address | (uint64_t)on_gpu << 63; /* no address of a process has that bit */
     _Atomic uint64_t *known = &gpu->known[(address >> 6) * 0x9E3779B97F4A7C15u >> 58];
@@ -87,6 +121,7 @@ bool gpu_check_pointer(struct gpu *gpu, uint64_t address, bool on_gpu, char *pro
     int ordinal = cuda_device_ordinal(gpu->device);
     if (on_gpu) {
         int found = cuda_pointer_device(gpu->device, address);
+        if (found == CUDA_POINTER_UNKNOWN) return true; /* the call will say why */
         if (found < 0)
             snprintf(problem, size,
                      "the tensor is said to be on cuda:%d, but the driver knows no device memory at its address",

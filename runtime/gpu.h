@@ -30,9 +30,11 @@ struct gpu_copier {
 struct gpu {
     struct cuda_device *device;
     int generation; /* fork_generation() when it was opened: a child cannot use it */
-    /* Addresses of the caller's that the driver knew as what their tensors said, by a hash: asking again costs more
-     * than it is worth. Bit 63: this device's memory. */
+    /* Addresses of the caller's that the driver knew as what their tensors said, by a hash: asking again at each call
+     * costs more than it is worth. Bit 63: this device's memory. Forgotten now and then, since what was freed may have
+     * become another device's. */
     _Atomic uint64_t known[GPU_KNOWN];
+    _Atomic int64_t known_since;
     pthread_mutex_t build; /* of copiers and their variants */
     struct arena arena;    /* copiers */
     _Atomic(struct gpu_copier *) copiers[COPY_WIDTHS][TYPE_MAX_RANK + 1];
@@ -41,6 +43,8 @@ struct gpu {
 /* The GPU, opened if need be. */
 jit_status gpu_open(jit_context *context, int ordinal, struct gpu **gpu, jit_error *error);
 void gpu_close_all(jit_context *context);
+/* What the driver said of pointers some time ago is asked anew. Before each call's. */
+void gpu_forget_pointers(struct gpu *gpu);
 /* False, with one line in `problem`: the caller's pointer is not memory of this GPU, or of the host, as its tensor
  * says. */
 bool gpu_check_pointer(struct gpu *gpu, uint64_t address, bool on_gpu, char *problem, size_t size);
@@ -57,6 +61,16 @@ struct gpu_slot {
     struct cuda_buffer *buffer;    /* a reference; NULL: memory of the caller */
     uint64_t address;              /* of element [0, ..., 0] */
     int64_t stride[TYPE_MAX_RANK]; /* bytes; may differ from the host's: arrays travel packed */
+};
+
+/* An array in host memory: a slot's, a literal, or a part of one as a kernel's loops see it. */
+struct host_array {
+    bool ours; /* in memory that is used for something else before the call's end, and that a host may give us pinned */
+    enum dtype type;
+    int rank;
+    const char *data;
+    const int64_t *shape;
+    int64_t stride[TYPE_MAX_RANK];
 };
 
 /* A launch that may fail, by its number. */
@@ -76,7 +90,7 @@ struct gpu_scatter {
     int64_t shape[TYPE_MAX_RANK], stride[TYPE_MAX_RANK];
 };
 
-enum { GPU_ORDERS = 64, GPU_TAG_COPY = -3 };
+enum { GPU_ORDERS = 64, GPU_HELD = 8, GPU_TAG_COPY = -3 };
 
 struct gpu_run {
     struct gpu *gpu;
@@ -86,6 +100,7 @@ struct gpu_run {
     const uint64_t *direct;
     const int64_t *const *direct_shape;
     bool aliased;               /* such an output is an input's memory */
+    bool results_here;          /* results are wanted in host memory that Weft allocates */
     const volatile int *cancel; /* NULL: the call has none */
     bool host_cancelled;        /* the progress callback said so */
     int64_t heard;              /* nanoseconds: when that was last called */
@@ -93,6 +108,8 @@ struct gpu_run {
     int n_orders; /* since the last look for failures */
     struct gpu_order orders[GPU_ORDERS];
     struct gpu_scatter *scatter;
+    int n_held; /* what is being copied to the host beside the rest: released once that is waited for */
+    struct cuda_buffer *held[GPU_HELD];
     struct cuda_failure failure;
 };
 
@@ -105,6 +122,12 @@ struct cuda_buffer *gpu_take(struct run *run, enum dtype type, int rank, const i
                              int64_t *stride);
 void gpu_drop(struct gpu_slot *slot);
 void gpu_share(struct gpu_slot *to, const struct gpu_slot *from);
+/* Keeps a reference, which is taken over, until all downloads are done in stream order. */
+bool gpu_hold(struct run *run, struct cuda_buffer *buffer);
+/* What is put on the work from now on comes after all downloads; releases what was held for them. */
+bool gpu_let_go(struct run *run);
+/* Large outputs of a launch that belong in pinned memory of the caller set off at once, beside what comes later. */
+bool gpu_send_early(const struct launch *launch);
 /* Copies a slot's array to host memory and waits for it: run_to_host. */
 bool gpu_to_host(struct run *run, int slot);
 /* Waits for all that was put on the work, then looks for failures of kernels. */
@@ -126,6 +149,38 @@ bool gpu_is_contiguous(enum dtype type, int rank, const int64_t *shape, const in
 /* Copies on the GPU, strides in bytes, contiguous or not. */
 bool gpu_copy(struct run *run, enum dtype type, int rank, const int64_t *shape, uint64_t to, const int64_t *to_stride,
               uint64_t from, const int64_t *from_stride, struct span span);
+
+/* --- from host memory (parcel.c) -----------------------------------------------------------------------------------
+ */
+
+/* How an array travels. Elements that several positions share are sent once: dimensions of stride 0 have one, and
+ * windows that overlap lie in one stretch without gaps, as do dense arrays in any order of dimensions and direction.
+ * Anything else is packed: what lies in gaps is not ours to read. */
+struct parcel {
+    bool empty, is_packed;
+    int64_t shape[TYPE_MAX_RANK];  /* 1 where the stride is 0 */
+    int64_t stride[TYPE_MAX_RANK]; /* bytes, on the other side */
+    int64_t below, bytes;          /* from the first byte sent to element [0, ..., 0], and in all */
+    const char *from;              /* the first byte; unset before parcel_pack if is_packed */
+    struct buffer *packed;         /* to be released when the bytes are sent; NULL: they are sent as they lie */
+};
+
+void parcel_plan(const struct host_array *array, struct parcel *parcel);
+bool parcel_pack(struct run *run, const struct host_array *array, struct parcel *parcel, struct span span);
+/* run_copy, by several threads if it is much. */
+void parcel_copy(int threads, enum dtype type, int rank, const int64_t *shape, char *to, const int64_t *to_stride,
+                 const char *from, const int64_t *from_stride);
+
+/* --- slab by slab (slabs.c) ---------------------------------------------------------------------------------------
+ *
+ * A map from host memory to host memory whose arrays are large is cut along its outermost dimension: while one slab is
+ * computed the next is on its way to the GPU and the one before on its way back. */
+
+/* Finds the launches that this may be done with, and fills in entry->read_once and ->stays. */
+void slabs_find(struct plan_entry *entry);
+/* The outputs are in host memory, and the slots there, when the work is done. False: it is better run as a whole; the
+ * extents are as they were, the operands have yet to be bound. Else *ok says how it went. */
+bool slabs_launch(struct launch *launch, bool *ok);
 
 /* --- kernels (launch_cuda.c) ---------------------------------------------------------------------------------------
  */

@@ -110,7 +110,7 @@ static bool deliver(struct call *call, struct run *run, int number, const DLTens
         run->status = call->status;
         return false;
     }
-    if (is_direct(run, slot_number)) return true;
+    if (is_direct(run, slot_number) || output_is_written(run, slot_number)) return true;
     if (bound->on_gpu) {
         const struct gpu_slot *there;
         return gpu_source(run, slot_number, (struct span){0, 0}, &there) &&
@@ -207,6 +207,7 @@ static bool check_pointer(struct call *call, const struct gpu_run *gpu, const DL
 
 static bool check_pointers(struct call *call, struct run *run, const struct results *results,
                            const struct bound *bound) {
+    gpu_forget_pointers(run->gpu->gpu);
     for (int i = 0; i < call->n_in; i++)
         if (call->in[i] && !check_pointer(call, run->gpu, call->in[i], &call->bound[i], "input", i,
                                           call->function->program->inputs[i].name))
@@ -281,6 +282,7 @@ static jit_status run_here(struct call *call, struct run *run, struct results *r
     cuda_profile(gpu->work, gpu->profiling);
     cuda_set_cancel(gpu->work, gpu->cancel);
     bool ok = run_plan(run) && give_results(call, run, results, bound);
+    ok = gpu_let_go(run) && ok;
     for (int i = 0; i < run->plan->n_slots + run->plan->n_literals; i++) gpu_drop(&gpu->slots[i]);
     jit_status status;
     if (ok && pending) {
@@ -320,7 +322,8 @@ jit_status gpu_call(struct call *call, struct run *run, struct results *results,
     gpu_run.direct = NULL, gpu_run.direct_shape = NULL, gpu_run.aliased = false;
     gpu_run.cancel = options ? options->cancel : NULL;
     gpu_run.host_cancelled = false, gpu_run.heard = 0, gpu_run.profiling = false;
-    gpu_run.n_orders = 0, gpu_run.scatter = NULL;
+    gpu_run.n_orders = 0, gpu_run.scatter = NULL, gpu_run.n_held = 0;
+    gpu_run.results_here = !results->out && !call->gpu_inputs;
     run->gpu = &gpu_run;
     bind_inputs(call, &gpu_run, plan);
     if (results->out) {

@@ -97,6 +97,21 @@ void gpu_share(struct gpu_slot *to, const struct gpu_slot *from) {
     if (to->there && to->buffer) cuda_retain(to->buffer);
 }
 
+bool gpu_let_go(struct run *run) {
+    struct gpu_run *gpu = run->gpu;
+    if (!gpu->n_held) return true;
+    bool joined = cuda_join(gpu->work, &gpu->failure);
+    while (gpu->n_held) cuda_release(gpu->held[--gpu->n_held]);
+    return joined || run->status != JIT_OK ? joined : gpu_fail(run, (struct span){0, 0}, &gpu->failure);
+}
+
+bool gpu_hold(struct run *run, struct cuda_buffer *buffer) {
+    struct gpu_run *gpu = run->gpu;
+    bool room = gpu->n_held < GPU_HELD || gpu_let_go(run);
+    gpu->held[gpu->n_held++] = buffer;
+    return room;
+}
+
 struct cuda_buffer *gpu_take(struct run *run, enum dtype type, int rank, const int64_t *shape, struct span span,
                              int64_t *stride) {
     struct gpu_run *gpu = run->gpu;
@@ -149,26 +164,17 @@ bool gpu_is_contiguous(enum dtype type, int rank, const int64_t *shape, const in
 
 /* --- to the GPU --------------------------------------------------------------------------------------------------- */
 
-/* An array in host memory: a slot's or a literal. */
-struct host_array {
-    enum dtype type;
-    int rank;
-    const char *data;
-    const int64_t *shape;
-    int64_t stride[TYPE_MAX_RANK];
-};
-
 static struct host_array host_array_of(const struct run *run, int source) {
     struct host_array array;
     if (source >= 0) {
         const struct run_slot *slot = &run->slots[source];
         array.type = run->plan->slots[source].type, array.rank = run->plan->slots[source].rank;
-        array.data = slot->data, array.shape = slot->shape;
+        array.data = slot->data, array.shape = slot->shape, array.ours = slot->buffer || run->n_files > 0;
         memcpy(array.stride, slot->stride, sizeof array.stride);
     } else {
         const struct plan_literal *literal = &run->plan->literals[-1 - source];
         array.type = literal->type, array.rank = literal->rank;
-        array.data = literal->data, array.shape = literal->shape;
+        array.data = literal->data, array.shape = literal->shape, array.ours = false;
         run_contiguous(array.type, array.rank, array.shape, array.stride);
     }
     return array;
@@ -182,69 +188,22 @@ static bool is_same(const struct run *run, int slot, const struct host_array *ar
            memcmp(other->shape, array->shape, bytes) == 0 && memcmp(other->stride, array->stride, bytes) == 0;
 }
 
-/* How an array travels. Elements that several positions share are sent once: dimensions of stride 0 have one, and
- * windows that overlap lie in one stretch without gaps, as do dense arrays in any order of dimensions and direction.
- * Anything else is packed. */
-struct parcel {
-    bool empty, packed;
-    int64_t shape[TYPE_MAX_RANK]; /* 1 where the stride is 0 */
-    int64_t below, bytes;         /* not packed: from the lowest address to element 0, and in all */
-};
-
-static void plan_parcel(const struct host_array *array, struct parcel *parcel) {
-    int64_t steps[TYPE_MAX_RANK], counts[TYPE_MAX_RANK];
-    int n = 0;
-    *parcel = (struct parcel){0};
-    for (int d = 0; d < array->rank; d++) {
-        int64_t step = array->stride[d] < 0 ? -array->stride[d] : array->stride[d];
-        parcel->shape[d] = step ? array->shape[d] : 1;
-        if (array->shape[d] == 0) parcel->empty = true;
-        if (!step || array->shape[d] <= 1) continue;
-        if (array->stride[d] < 0) parcel->below += step * (array->shape[d] - 1);
-        int at = n++;
-        for (; at > 0 && steps[at - 1] > step; at--) steps[at] = steps[at - 1], counts[at] = counts[at - 1];
-        steps[at] = step, counts[at] = array->shape[d];
-    }
-    parcel->bytes = dtype_size(array->type);
-    for (int i = 0; i < n; i++) {
-        if (steps[i] > parcel->bytes) parcel->packed = true; /* a gap */
-        parcel->bytes += steps[i] * (counts[i] - 1);
-    }
-}
-
 static bool send(struct run *run, const struct host_array *array, struct span span, struct gpu_slot *slot) {
     struct gpu_run *gpu = run->gpu;
     struct parcel parcel;
+    parcel_plan(array, &parcel);
     *slot = (struct gpu_slot){.there = true, .address = NOWHERE};
-    memcpy(slot->stride, array->stride, sizeof slot->stride);
-    plan_parcel(array, &parcel);
+    memcpy(slot->stride, parcel.stride, sizeof slot->stride);
     if (run->preparing || parcel.empty) return true;
-    const char *from = array->data - parcel.below;
-    struct buffer *packed = NULL;
-    if (parcel.packed) {
-        int64_t stride[TYPE_MAX_RANK];
-        if (!run_measure(run, array->type, array->rank, parcel.shape, span, stride, &parcel.bytes)) goto failed;
-        if (!(packed = pool_take(run->context->pool, (size_t)parcel.bytes))) {
-            run->status = error_at(run->error, run->function, JIT_MEMORY, span,
-                                   "out of memory: %lld bytes to pack an array that is copied to the GPU",
-                                   (long long)parcel.bytes);
-            goto failed;
-        }
-        run_copy(array->type, array->rank, parcel.shape, packed->data, stride, array->data, array->stride);
-        for (int d = 0; d < array->rank; d++) slot->stride[d] = array->stride[d] ? stride[d] : 0;
-        from = packed->data, parcel.below = 0;
-    }
-    slot->buffer = cuda_upload(gpu->work, from, (size_t)parcel.bytes, &gpu->failure);
-    pool_release(packed);
-    if (!slot->buffer) {
-        gpu_fail(run, span, &gpu->failure);
-        goto failed;
-    }
+    slot->there = false;
+    if (!parcel_pack(run, array, &parcel, span)) return false;
+    slot->buffer =
+        cuda_upload(gpu->work, parcel.from, (size_t)parcel.bytes, parcel.packed || array->ours, &gpu->failure);
+    pool_release(parcel.packed);
+    if (!slot->buffer) return gpu_fail(run, span, &gpu->failure);
+    slot->there = true;
     slot->address = slot->buffer->address + (uint64_t)parcel.below;
     return true;
-failed:
-    slot->there = false;
-    return false;
 }
 
 bool gpu_source(struct run *run, int source, struct span span, const struct gpu_slot **found) {
@@ -301,6 +260,33 @@ out:
     }
     slot->buffer = buffer, slot->data = buffer->data;
     memcpy(slot->stride, stride, sizeof *stride * (size_t)info->rank);
+    return true;
+}
+
+bool gpu_send_early(const struct launch *launch) {
+    struct run *run = launch->run;
+    struct gpu_run *gpu = run->gpu;
+    if (!run->direct || run->preparing) return true;
+    for (int k = 0; k < launch->kernel->n_operands; k++) {
+        if (launch->kernel->operands[k].kind != OPERAND_WRITE) continue;
+        int number = launch->plan->operands[k].slot;
+        const struct plan_slot *info = &run->plan->slots[number];
+        const struct gpu_slot *there = &gpu->slots[number];
+        struct run_slot *slot = &run->slots[number];
+        const DLTensor *out = run->direct[number];
+        if (!out || !info->rank || !run->entry->stays[number] || !there->there || !there->buffer ||
+            memcmp(out->shape, slot->shape, sizeof *slot->shape * (size_t)info->rank) != 0)
+            continue;
+        size_t bytes = there->buffer->size;
+        char *to = (char *)out->data + out->byte_offset;
+        if ((int64_t)bytes < run->context->slab_bytes || !cuda_is_pinned(gpu->gpu->device, to, bytes)) continue;
+        if (!cuda_download(gpu->work, to, there->address, bytes, &gpu->failure))
+            return gpu_fail(run, launch->span, &gpu->failure);
+        cuda_retain(there->buffer);
+        if (!gpu_hold(run, there->buffer)) return false;
+        slot->data = to; /* on its way, but nobody looks */
+        memcpy(slot->stride, there->stride, sizeof *slot->stride * (size_t)info->rank);
+    }
     return true;
 }
 
@@ -381,7 +367,8 @@ jit_status gpu_finish(struct gpu_run *gpu, jit_function *function, struct plan_e
         next = s->next;
         int64_t stride[TYPE_MAX_RANK];
         run_contiguous(s->type, s->rank, s->shape, stride);
-        if (status == JIT_OK) run_copy(s->type, s->rank, s->shape, s->to, s->stride, s->buffer->data, stride);
+        if (status == JIT_OK)
+            parcel_copy(context->threads, s->type, s->rank, s->shape, s->to, s->stride, s->buffer->data, stride);
         pool_release(s->buffer);
         mem_free(&context->mem, s, sizeof *s);
     }

@@ -100,7 +100,7 @@ static bool bind_write(struct launch *launch, int number, bool on_gpu) {
     return true;
 }
 
-static bool bind_operand(struct launch *launch, int number, bool on_gpu) {
+bool launch_bind(struct launch *launch, int number, bool on_gpu) {
     struct run *run = launch->run;
     const struct ir_kernel *kernel = launch->kernel;
     const struct kernel_operand *operand = &kernel->operands[number];
@@ -274,11 +274,12 @@ bool launch_kernel(struct run *run, const struct plan_launch *plan) {
 
     bool on_gpu = run->gpu && !is_on_host(run, plan);
     bool ok = bind_extents(&launch);
-    for (int k = 0; k < n && ok; k++) ok = bind_operand(&launch, k, on_gpu);
-    if (ok) {
-        for (int k = 0; k < kernel->n_sizes; k++) launch.sizes[k] = size_value(run, plan->sizes[k]);
+    for (int k = 0; k < kernel->n_sizes; k++) launch.sizes[k] = size_value(run, plan->sizes[k]);
+    bool done = ok && on_gpu && launch.state->in_slabs && slabs_launch(&launch, &ok);
+    for (int k = 0; k < n && ok && !done; k++) ok = launch_bind(&launch, k, on_gpu);
+    if (ok && !done) {
         launch_merge(&launch);
-        ok = on_gpu ? launch_cuda(&launch) : launch_cpu(&launch);
+        ok = on_gpu ? launch_cuda(&launch) && gpu_send_early(&launch) : launch_cpu(&launch);
     }
     if (block) mem_free(&run->context->mem, block, block_size);
     return ok;

@@ -28,6 +28,9 @@ struct launch {
     unsigned char *key; /* [n_operands] access classes, then flags */
 };
 
+/* Fills in an operand's address, strides and sizes; reading: copies the array to the GPU if it is not there yet;
+ * writing: allocates it. Adds to the launch's bytes. */
+bool launch_bind(struct launch *launch, int number, bool on_gpu);
 /* Makes one dimension of neighbours that lie one after the other in every operand; what is left moves to the inner end,
  * the outer extents become 1. */
 void launch_merge(struct launch *launch);

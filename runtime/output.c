@@ -55,7 +55,7 @@ bool output_bind(struct call *call, const struct plan *plan, const struct result
     return true;
 }
 
-static bool written_at_once(const struct run *run, int slot) {
+bool output_is_written(const struct run *run, int slot) {
     return run->direct && run->direct[slot] && run->slots[slot].data && !run->slots[slot].buffer;
 }
 
@@ -78,7 +78,7 @@ static bool step_aside(struct call *call, struct run *run, int number, const str
     int slot_number = plan->output_slots[number];
     struct run_slot *slot = &run->slots[slot_number];
     const struct plan_slot *info = &plan->slots[slot_number];
-    if (!slot->data || slot->buffer || written_at_once(run, slot_number)) return true;
+    if (!slot->data || slot->buffer || output_is_written(run, slot_number)) return true;
     struct bound here = {.begin = slot->data, .end = slot->data + dtype_size(info->type)};
     for (int d = 0; d < info->rank; d++) {
         if (slot->shape[d] == 0) return true;
@@ -90,7 +90,7 @@ static bool step_aside(struct call *call, struct run *run, int number, const str
     }
     bool meets = false;
     for (int i = 0; i < results->n; i++)
-        meets |= !written_at_once(run, plan->output_slots[i]) && output_overlap(&here, &bound[i]);
+        meets |= !output_is_written(run, plan->output_slots[i]) && output_overlap(&here, &bound[i]);
     if (!meets) return true;
     int64_t stride[TYPE_MAX_RANK];
     struct buffer *buffer = copy_slot(run, slot_number, stride);
@@ -129,7 +129,7 @@ static bool deliver(struct call *call, struct run *run, int number, DLTensor *ou
     if (!slot->data)
         return call_refuse(call, JIT_INTERNAL, "output", number, plan->output_names[number], "was not computed");
     if (!output_has_shape(call, run, number, out)) return false;
-    if (written_at_once(run, slot_number)) return true;
+    if (output_is_written(run, slot_number)) return true;
     run_copy(plan->slots[slot_number].type, plan->slots[slot_number].rank, slot->shape, bound->data, bound->stride,
              slot->data, slot->stride);
     return true;

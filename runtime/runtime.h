@@ -38,6 +38,8 @@ struct jit_context {
     int ulp;
     int threads;
     int64_t last_level_cache; /* bytes */
+    int64_t slabs_from,
+        slab_bytes;     /* host memory to a GPU and back: slab by slab from so many bytes on; of each array */
     int device;         /* where programs run whose tensors are all in host memory: a GPU's ordinal; -1: the CPU */
     char *cache_folder; /* owned copy, or NULL */
     _Atomic(struct gpu *) gpus[MOST_GPUS]; /* by ordinal; NULL: not opened */
@@ -69,7 +71,8 @@ struct kernel_variant {
 struct launch_state {
     _Atomic(struct kernel_variant *) variants;
     _Atomic(struct gpu_variant *) gpu_variants;
-    bool on_host; /* a few operations on scalars that the host has: done there, also when the program runs on a GPU */
+    bool in_slabs; /* a map of arrays that are read nowhere else to results: see slabs_find */
+    bool on_host;  /* a few operations on scalars that the host has: done there, also when the program runs on a GPU */
     /* Profile: written by runs when on; relaxed. */
     _Atomic int64_t launches, nanoseconds, bytes;
     _Atomic bool on_device; /* the last measured launch was on a GPU */
@@ -93,6 +96,8 @@ struct plan_entry {
     /* By slot: a run on a GPU keeps it in host memory: scalar inputs, and what follows from them, literals and sizes by
      * a few scalar operations: loop counters, conditions on them, offsets. Also inputs that are never assigned. */
     bool *on_host;
+    bool *read_once; /* by slot: one launch reads it, once, and nothing else does */
+    bool *stays;     /* by slot: an output that is written once, and that nothing but kernels reads */
     struct launch_state copies[COPIES_KINDS]; /* profile of what runs on a GPU copied */
     struct frontend_binding bindings[];       /* [n_inputs] */
 };

@@ -69,7 +69,7 @@ struct opening {
 static void open_compiler(void *argument) {
     struct opening *opening = argument;
     strbuf_init(&opening->why, &opening->arena);
-    opening->job->compiler = ptx_compiler_open(&opening->job->function->context->mem, &opening->why);
+    opening->job->compiler = ptx_compiler_open(&opening->job->function->context->mem, 0, &opening->why);
 }
 
 /* An architecture that was asked for must be one that NVRTC knows. Else one that the device runs will do, or the oldest

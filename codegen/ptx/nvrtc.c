@@ -6,6 +6,7 @@
 #include "codegen/ptx/nvrtc.h"
 
 #include <dlfcn.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,6 +74,7 @@ static bool is_usable(const struct ptx_compiler *compiler) {
 /* What the search has met on its way: for the message if it ends with nothing. */
 struct search {
     struct ptx_compiler *compiler;
+    int most_major;           /* what is newer is not wanted */
     int old_major, old_minor; /* a version that is too old */
     char old_path[256];
     char broken[512]; /* why a file that is there could not be loaded */
@@ -92,8 +94,8 @@ static bool try_library(struct search *search, const char *name) {
     compiler->major = compiler->minor = 0;
     bool all = find_symbols(compiler);
     if (compiler->version && compiler->version(&compiler->major, &compiler->minor) != NVRTC_OK) all = false;
-    if (all && is_usable(compiler)) return true;
-    if (!search->old_path[0]) {
+    if (all && is_usable(compiler) && compiler->major <= search->most_major) return true;
+    if (!search->old_path[0] && !(all && is_usable(compiler))) {
         search->old_major = compiler->major, search->old_minor = compiler->minor;
         snprintf(search->old_path, sizeof search->old_path, "%s", name);
     }
@@ -103,16 +105,22 @@ static bool try_library(struct search *search, const char *name) {
 }
 
 static bool find_library(struct search *search, bool system, const char *const *folders) {
-    /* Every 11.x from 11.2 on is called so; libnvrtc.so is what a development package adds. */
-    static const char *const names[] = {"libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so.11.2", "libnvrtc.so"};
+    static const struct {
+        const char *name;
+        int major;
+    } names[] = {{"libnvrtc.so.13", 13},
+                 {"libnvrtc.so.12", 12},
+                 {"libnvrtc.so.11.2", 11}, /* every 11.x from 11.2 on */
+                 {"libnvrtc.so", 0}};      /* which a development package adds */
     enum { NAMES = sizeof names / sizeof *names };
     for (int i = 0; system && i < NAMES; i++)
-        if (try_library(search, names[i])) return true;
+        if (names[i].major <= search->most_major && try_library(search, names[i].name)) return true;
     for (; *folders; folders++)
         for (int i = 0; i < 2 * NAMES; i++) {
             char path[4096];
+            if (names[i % NAMES].major > search->most_major) continue;
             int length =
-                snprintf(path, sizeof path, "%s/%s/%s", *folders, i < NAMES ? "lib64" : "lib", names[i % NAMES]);
+                snprintf(path, sizeof path, "%s/%s/%s", *folders, i < NAMES ? "lib64" : "lib", names[i % NAMES].name);
             if (length < (int)sizeof path && try_library(search, path)) return true;
         }
     return false;
@@ -156,12 +164,17 @@ static void say_not_found(const struct search *search, bool system, const char *
     }
 }
 
-struct ptx_compiler *nvrtc_open(struct mem *mem, bool system, const char *const *folders, struct strbuf *why) {
+struct ptx_compiler *nvrtc_open(struct mem *mem, int most_major, bool system, const char *const *folders,
+                                struct strbuf *why) {
     struct ptx_compiler *compiler = mem_zalloc(mem, 1, sizeof *compiler);
     if (!compiler) return NULL;
     compiler->mem = mem;
-    struct search search = {.compiler = compiler};
+    struct search search = {.compiler = compiler, .most_major = most_major ? most_major : INT_MAX};
     bool found = find_library(&search, system, folders);
+    if (!found && most_major) { /* better one whose code the driver may refuse than none */
+        search.most_major = INT_MAX;
+        found = find_library(&search, system, folders);
+    }
     if (found && read_archs(compiler)) return compiler;
     bool silent = found && compiler->archs; /* NVRTC would not tell what it knows */
     ptx_compiler_close(compiler);
@@ -171,12 +184,12 @@ struct ptx_compiler *nvrtc_open(struct mem *mem, bool system, const char *const 
     return NULL;
 }
 
-struct ptx_compiler *ptx_compiler_open(struct mem *mem, struct strbuf *why) {
+struct ptx_compiler *ptx_compiler_open(struct mem *mem, int most_major, struct strbuf *why) {
     const char *const given[] = {secure_getenv("CUDA_PATH"), secure_getenv("CUDA_HOME"), "/usr/local/cuda"};
     const char *folders[4] = {0};
     for (int i = 0, n = 0; i < 3; i++)
         if (given[i] && given[i][0]) folders[n++] = given[i];
-    return nvrtc_open(mem, true, folders, why);
+    return nvrtc_open(mem, most_major, true, folders, why);
 }
 
 void ptx_compiler_close(struct ptx_compiler *compiler) {

@@ -6,6 +6,7 @@
 
 /* ptx_compiler_open with other places: the system's search if `system` is set, then lib64 and lib of the folders, in
  * order; NULL ends the list. */
-struct ptx_compiler *nvrtc_open(struct mem *mem, bool system, const char *const *folders, struct strbuf *why);
+struct ptx_compiler *nvrtc_open(struct mem *mem, int most_major, bool system, const char *const *folders,
+                                struct strbuf *why);
 
 #endif

@@ -1,7 +1,8 @@
 /* ptx.h: kernels to CUDA C, and CUDA C to PTX or machine code (cubin) through NVRTC, which is opened at run time.
  *
- * Needs no GPU and no CUDA headers. What a kernel computes is the same to the bit as on the CPU: the same order of additions
- * (ir/kernel.h), contraction only where the body has an fma (NVRTC runs with --fmad=false); elementary functions are CUDA's own.
+ * Needs no GPU and no CUDA headers. What a kernel computes is the same to the bit as on the CPU: the same order of
+ * additions (ir/kernel.h), contraction only where the body has an fma (NVRTC runs with --fmad=false); elementary
+ * functions are CUDA's own.
  */
 #ifndef CODEGEN_PTX_PTX_H
 #define CODEGEN_PTX_PTX_H
@@ -12,29 +13,30 @@
 
 /* --- kernel to CUDA C --------------------------------------------------------------------------------------------- */
 
-/* How an operand is reached along the vector dimension (the last loop dimension; COLUMNS: the last parallel one). The first
- * three are the CPU's classes, by number. */
+/* How an operand is reached along the vector dimension (the last loop dimension; COLUMNS: the last parallel one). The
+ * first three are the CPU's classes, by number. */
 enum ptx_access {
-    PTX_UNIFORM, /* stride 0 */
-    PTX_UNIT,    /* stride 1 element */
-    PTX_STRIDED, /* anything else */
+    PTX_UNIFORM,  /* stride 0 */
+    PTX_UNIT,     /* stride 1 element */
+    PTX_STRIDED,  /* anything else */
     PTX_BY_VALUE, /* OPERAND_READ of a scalar that the host knows: the parameter is the value, there is no memory */
 };
 
 /* One way of compiling a kernel. */
 struct ptx_variant {
-    const enum ptx_access *access; /* [n_operands], along the vector dimension; whole operands: of their last subscript */
-    bool aligned;     /* every PTX_UNIT loop operand can be reached in whole vectors: after the same number of head elements its
-                         address is a multiple of ptx_kernel.vector elements, in every row (see ptx_head) */
-    bool single_row;  /* all loop extents but the vector dimension's are 1 (after merging) */
-    bool aliased;     /* an output may be an input's memory: no __restrict__ */
-    bool short_rows;  /* LANES: a row is at most one run of 16 virtual vectors: 16 threads a row instead of 64 */
-    bool fast;        /* fp = fast: compiled with --fmad=true */
-    int ulp;          /* 4 or 1 */
+    const enum ptx_access
+        *access;  /* [n_operands], along the vector dimension; whole operands: of their last subscript */
+    bool aligned; /* every PTX_UNIT loop operand can be reached in whole vectors: after the same number of head elements
+                     its address is a multiple of ptx_kernel.vector elements, in every row (see ptx_head) */
+    bool single_row; /* all loop extents but the vector dimension's are 1 (after merging) */
+    bool aliased;    /* an output may be an input's memory: no __restrict__ */
+    bool short_rows; /* LANES: a row is at most one run of 16 virtual vectors: 16 threads a row instead of 64 */
+    bool fast;       /* fp = fast: compiled with --fmad=true */
+    int ulp;         /* 4 or 1 */
 };
 
-/* What a parameter of the __global__ function holds. Every parameter takes 8 bytes at the call: pointers, long long, or a value of
- * an operand's type in its low bytes. Strides are in elements. */
+/* What a parameter of the __global__ function holds. Every parameter takes 8 bytes at the call: pointers, long long, or
+ * a value of an operand's type in its low bytes. Strides are in elements. */
 enum ptx_parameter_kind {
     PTX_PARAM_DATA,     /* address of operand `a`: for loop operands the element at position 0 ... 0 */
     PTX_PARAM_VALUE,    /* the value of operand `a` (PTX_BY_VALUE) */
@@ -54,8 +56,8 @@ struct ptx_parameter {
     int a, b;
 };
 
-/* What kernels tell the host, in device memory. The host sets all of it to 0, but `order` and `position` to INT64_MAX; it may set
- * `cancel` at any time. Of several failures that with the smallest (order, position) is kept. */
+/* What kernels tell the host, in device memory. The host sets all of it to 0, but `order` and `position` to INT64_MAX;
+ * it may set `cancel` at any time. Of several failures that with the smallest (order, position) is kept. */
 struct ptx_watch {
     int32_t cancel, lock;
     int64_t order, position; /* launch, and flattened parallel x reduced position, that failed; INT64_MAX: none */
@@ -63,15 +65,18 @@ struct ptx_watch {
     int32_t site, operand, dim, unused; /* id of the OP_load (kernel_number), whole operand, subscript */
 };
 
-enum { PTX_INDIRECT_BYTES = 4000, /* parameters above this many bytes go through memory */
-       PTX_GRID_VALUES = 8 };
+enum {
+    PTX_INDIRECT_BYTES = 4000, /* parameters above this many bytes go through memory */
+    PTX_GRID_VALUES = 8
+};
 
 struct ptx_kernel {
     const char *name;   /* of the __global__ function: the kernel's */
     const char *source; /* complete CUDA C: needs no header, neither with NVRTC nor with nvcc */
     int n_parameters;
     struct ptx_parameter *parameters;
-    bool indirect;      /* the function has one parameter: the address of an array of n_parameters 8-byte values in device memory */
+    bool indirect; /* the function has one parameter: the address of an array of n_parameters 8-byte values in device
+                      memory */
     enum kernel_kind kind;
     int n_par, n_red;
     bool single_row, short_rows;
@@ -83,20 +88,22 @@ struct ptx_kernel {
     size_t state_bytes; /* LANES, COLUMNS: of one partial result, a multiple of 8 */
     bool can_fail;      /* has checked subscripts: uses the watch */
     bool polls;         /* has loops: uses the watch's cancel */
-    bool device_stack;  /* calls functions of CUDA's math library that keep arrays on the stack (sin of large arguments, lgamma, ...) */
+    bool device_stack;  /* calls functions of CUDA's math library that keep arrays on the stack (sin of large arguments,
+                           lgamma, ...) */
 };
 
-/* Writes the kernel as CUDA C. Everything is allocated in `arena`. False with one line in `why`: an operation cannot meet
- * variant->ulp. kernel_number(kernel) is called. */
+/* Writes the kernel as CUDA C. Everything is allocated in `arena`. False with one line in `why`: an operation cannot
+ * meet variant->ulp. kernel_number(kernel) is called. */
 bool ptx_emit(struct arena *arena, struct ir_kernel *kernel, const struct ptx_variant *variant, struct ptx_kernel *out,
               struct strbuf *why);
 
-/* Elements per access for this kernel with these access classes, if all goes well: what `aligned` is about. 1: vectors are of no use.
- * All PTX_UNIT operands use the same number of elements: 16 bytes of the widest, less of the others (and less where
- * the body is long). */
+/* Elements per access for this kernel with these access classes, if all goes well: what `aligned` is about. 1: vectors
+ * are of no use. All PTX_UNIT operands use the same number of elements: 16 bytes of the widest, less of the others (and
+ * less where the body is long). */
 int ptx_vector_of(const struct ir_kernel *kernel, const enum ptx_access *access);
 
-/* --- the shape of a launch ------------------------------------------------------------------------------------------ */
+/* --- the shape of a launch ------------------------------------------------------------------------------------------
+ */
 
 struct ptx_limits { /* of the device */
     int multiprocessors, threads_per_multiprocessor;
@@ -106,30 +113,34 @@ struct ptx_grid {
     unsigned grid[3], block[3];
     int64_t value[PTX_GRID_VALUES]; /* of PTX_PARAM_GRID */
     size_t partial_bytes;
-    int n_counters;                 /* at most PTX_MAX_COUNTERS */
+    int n_counters; /* at most PTX_MAX_COUNTERS */
 };
 enum { PTX_MAX_COUNTERS = 16384 };
 
-/* `extents` after merging; every product of extents fits in 63 bits; no parallel extent is 0 (there is nothing to launch then; a
- * reduced one may be). `head`: elements before the first aligned one (MAP with `aligned`), else 0. */
+/* `extents` after merging; every product of extents fits in 63 bits; no parallel extent is 0 (there is nothing to
+ * launch then; a reduced one may be). `head`: elements before the first aligned one (MAP with `aligned`), else 0. */
 void ptx_shape(const struct ptx_kernel *kernel, const int64_t *extents, int64_t head, const struct ptx_limits *limits,
                struct ptx_grid *out);
 
-/* --- CUDA C to PTX and machine code ---------------------------------------------------------------------------------- */
+/* --- CUDA C to PTX and machine code ----------------------------------------------------------------------------------
+ */
 
 struct ptx_compiler;
 
-/* Opens NVRTC: libnvrtc.so.13, .12, .11.2, .so through the system's search, then in lib64 and lib of $CUDA_PATH, $CUDA_HOME and
- * /usr/local/cuda. NULL with one line in `why`: not found, or too old (before 11.2, which has no cubin). Empty `why`: no memory. The
- * library stays in the process after ptx_compiler_close. */
-struct ptx_compiler *ptx_compiler_open(struct mem *mem, struct strbuf *why);
+/* Opens NVRTC: libnvrtc.so.13, .12, .11.2, .so through the system's search, then in lib64 and lib of $CUDA_PATH,
+ * $CUDA_HOME and /usr/local/cuda. `most_major`: the CUDA driver's major version, which does not take the code of a
+ * newer NVRTC: one of those is opened only if there is no other; 0: any will do. NULL with one line in `why`: not
+ * found, or too old (before 11.2, which has no cubin). Empty `why`: no memory. The library stays in the process after
+ * ptx_compiler_close. */
+struct ptx_compiler *ptx_compiler_open(struct mem *mem, int most_major, struct strbuf *why);
 void ptx_compiler_close(struct ptx_compiler *compiler);
 void ptx_compiler_version(const struct ptx_compiler *compiler, int *major, int *minor);
 /* Where it was found. Valid as long as the process. */
 const char *ptx_compiler_path(const struct ptx_compiler *compiler);
-/* The largest architecture (90 for sm_90) that this NVRTC knows and whose code a device of `arch` can run; 0: none, the device is too old.
- * It is `arch` itself if NVRTC knows the device. Machine code runs on devices of its own generation (the same arch / 10) only; for a
- * device that is newer than NVRTC, PTX for this architecture does, which the driver then compiles. */
+/* The largest architecture (90 for sm_90) that this NVRTC knows and whose code a device of `arch` can run; 0: none, the
+ * device is too old. It is `arch` itself if NVRTC knows the device. Machine code runs on devices of its own generation
+ * (the same arch / 10) only; for a device that is newer than NVRTC, PTX for this architecture does, which the driver
+ * then compiles. */
 int ptx_compiler_arch(const struct ptx_compiler *compiler, int arch);
 /* "sm_75, sm_80, ...": what NVRTC knows, from sm_75 on. */
 void ptx_compiler_archs(const struct ptx_compiler *compiler, struct strbuf *out);
@@ -137,13 +148,13 @@ void ptx_compiler_archs(const struct ptx_compiler *compiler, struct strbuf *out)
 int ptx_parse_arch(const char *text);
 
 enum ptx_format { PTX_FORMAT_TEXT, PTX_FORMAT_CUBIN };
-/* The options NVRTC gets, as one line, but for those that don't change the code: part of what a cached image depends on. */
+/* The options NVRTC gets, as one line, but for those that don't change the code: part of what a cached image depends
+ * on. */
 void ptx_options_text(bool fast, int arch, enum ptx_format format, struct strbuf *out);
-/* Compiles `source` (a text of one or several kernels; `name` for messages) for sm_<arch>. *image is in `arena`; PTX text ends with a NUL,
- * which *size counts.
- * False with `why`: NVRTC's log with the generated line it complains of. Thread-safe. Leaves by longjmp if `arena` has no memory, with
- * nothing of NVRTC's left behind. */
-bool ptx_compile(struct ptx_compiler *compiler, const char *source, const char *name, int arch, bool fast, enum ptx_format format,
-                 struct arena *arena, const void **image, size_t *size, struct strbuf *why);
+/* Compiles `source` (a text of one or several kernels; `name` for messages) for sm_<arch>. *image is in `arena`; PTX
+ * text ends with a NUL, which *size counts. False with `why`: NVRTC's log with the generated line it complains of.
+ * Thread-safe. Leaves by longjmp if `arena` has no memory, with nothing of NVRTC's left behind. */
+bool ptx_compile(struct ptx_compiler *compiler, const char *source, const char *name, int arch, bool fast,
+                 enum ptx_format format, struct arena *arena, const void **image, size_t *size, struct strbuf *why);
 
 #endif

@@ -26,14 +26,14 @@ typedef struct jit_signature {
 /* Parses "x:f64[:, :]" or "k:f32" into a signature; `name` points into `name_room` (64 bytes). */
 JIT_API jit_status jit_parse_signature(const char *text, jit_signature *signature, char *name_room, jit_error *error);
 
-/* Readable form of a stage: "ast", "ir", "kernels", "plan", "llvm", "asm", and for GPUs "cuda" (CUDA C) and "ptx". Inputs
- * whose types are not declared must be in `signature`. NULL on error; an unknown stage is JIT_ARGUMENT. */
+/* Readable form of a stage: "ast", "ir", "kernels", "plan", "llvm", "asm", and for GPUs "cuda" (CUDA C) and "ptx".
+ * Inputs whose types are not declared must be in `signature`. NULL on error; an unknown stage is JIT_ARGUMENT. */
 JIT_API char *jit_emit(jit_function *function, const char *stage, const jit_signature *signature, int n_signature,
                        jit_error *error);
-/* The same for a GPU architecture: "sm_90"; NULL: that of the context's GPU, or sm_80 if it has none. Stages for GPUs show every
- * kernel as it is for contiguous arrays, each a text that is complete in itself. No GPU is needed; "ptx" needs NVRTC
- * (JIT_DEVICE says what is missing). An architecture that is unknown or too old is JIT_ARGUMENT, and so is one for another
- * stage. */
+/* The same for a GPU architecture: "sm_90"; NULL: that of the context's GPU, or sm_80 if it has none. Stages for GPUs
+ * show every kernel as it is for contiguous arrays, each a text that is complete in itself. No GPU is needed; "ptx"
+ * needs NVRTC (JIT_DEVICE says what is missing). An architecture that is unknown or too old is JIT_ARGUMENT, and so is
+ * one for another stage. */
 JIT_API char *jit_emit_for(jit_function *function, const char *stage, const char *arch, const jit_signature *signature,
                            int n_signature, jit_error *error);
 
@@ -92,16 +92,16 @@ JIT_API jit_status jit_session_set(jit_session *session, const char *name, DLMan
  */
 
 typedef struct jit_profile_row {
-    const char *kernel; /* name as in jit_emit "kernels", or "(to the GPU)", "(from the GPU)", "(on the GPU)" for copies; valid
-                           as long as the function */
+    const char *kernel; /* name as in jit_emit "kernels", or "(to the GPU)", "(from the GPU)", "(on the GPU)" for
+                           copies; valid as long as the function */
     int64_t launches;   /* or copies */
     double seconds;     /* of a GPU: by its own clock */
     double bytes;       /* read and written, each operand counted once; copied */
     int gpu;            /* 1: kernel or copy ran on a GPU */
 } jit_profile_row;
 
-/* Starts (1) or stops (0) measuring the function's kernels; starting clears. Adds two clock reads a kernel, or two events of the
- * GPU's. Asynchronous calls are counted when jit_wait was called. */
+/* Starts (1) or stops (0) measuring the function's kernels; starting clears. Adds two clock reads a kernel, or two
+ * events of the GPU's. Asynchronous calls are counted when jit_wait was called. */
 JIT_API void jit_profile(jit_function *function, int on);
 /* Rows by index from 0, kernels in the order of their plan and then copies, for each plan; 0 past the last. */
 JIT_API int jit_profile_get(const jit_function *function, int index, jit_profile_row *row);

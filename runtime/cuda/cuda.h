@@ -43,6 +43,9 @@ struct cuda_options {
     const char *cache_folder; /* NULL: $XDG_CACHE_HOME/weft or $HOME/.cache/weft; "": no disk cache. Copied */
     size_t cache_bytes;       /* bound of the disk cache; 0: 256 MiB */
     size_t memory_limit;      /* bytes of device memory held at once; 0: no limit */
+    /* Copies within host memory, of up to a few MiB at a time: by several threads, say. NULL: memcpy. */
+    void (*copy)(void *host, void *to, const void *from, size_t size);
+    void *copy_host; /* passed to it; outlives the device */
 };
 
 struct cuda_device;
@@ -76,6 +79,7 @@ struct cuda_buffer {
     _Atomic uint32_t references;
     struct cuda_device *device;
     struct cuda_stream *stream; /* on which it is freed; counted, and with it the device */
+    uint32_t lending;           /* that use of a host's stream; 0: none */
 };
 
 struct cuda_work;
@@ -85,16 +89,18 @@ struct cuda_work;
 struct cuda_buffer *cuda_take(struct cuda_work *work, size_t size, struct cuda_failure *failure);
 /* The same, with a copy of host memory in it: cuda_take and cuda_copy_to_device in one. Large copies wait for no kernel
  * put before them, so they overlap; what is put on the work afterwards comes after the copy, the buffer's release
- * included. */
-struct cuda_buffer *cuda_upload(struct cuda_work *work, const void *from, size_t size, struct cuda_failure *failure);
+ * included. `staged`: `from` may be changed when it returns, also if it is pinned memory. */
+struct cuda_buffer *cuda_upload(struct cuda_work *work, const void *from, size_t size, bool staged,
+                                struct cuda_failure *failure);
 void cuda_retain(struct cuda_buffer *buffer);
 /* One reference less; the last one frees it, in stream order after all that was put on the work that took it, and after
  * what is on the legacy default stream. From any thread; also after that work was given back and the device closed.
  * What a host put on streams of its own must be done by then. NULL is ignored. */
 void cuda_release(struct cuda_buffer *buffer);
 
-/* Where a pointer of the caller's leads: the ordinal of its device, -1 if it is no device memory that the driver knows.
- */
+/* Where a pointer of the caller's leads: the ordinal of its device, -1 if it is no device memory that the driver knows,
+ * CUDA_POINTER_UNKNOWN if the device is lost. */
+enum { CUDA_POINTER_UNKNOWN = -2 };
 int cuda_pointer_device(struct cuda_device *device, uint64_t address);
 /* False: it leads to memory of a GPU that is not managed, which the host cannot touch. */
 bool cuda_host_can_reach(struct cuda_device *device, uint64_t address);
@@ -116,6 +122,8 @@ struct cuda_device *cuda_work_device(struct cuda_work *work);
  * none. NULL: no flag. */
 void cuda_set_cancel(struct cuda_work *work, const volatile int *cancel);
 
+/* All of it is pinned host memory: copies go directly. */
+bool cuda_is_pinned(struct cuda_device *device, const void *address, size_t size);
 /* Copies between host memory of any kind and device memory, `size` contiguous bytes, in stream order. Pageable memory
  * goes through pinned staging, in pieces, so that the copy of one piece overlaps the transfer of the one before; pinned
  * memory goes directly. to_device: when it returns, `from` may be changed, unless it is pinned memory, which must stay
@@ -125,6 +133,27 @@ bool cuda_copy_to_device(struct cuda_work *work, uint64_t to, const void *from, 
                          struct cuda_failure *failure);
 bool cuda_copy_to_host(struct cuda_work *work, void *to, uint64_t from, size_t size, struct cuda_failure *failure);
 bool cuda_copy_on_device(struct cuda_work *work, uint64_t to, uint64_t from, size_t size, struct cuda_failure *failure);
+
+/* As cuda_copy_to_host, but what is put on the work afterwards need not come after it if it is large: it overlaps.
+ * Until cuda_join or cuda_wait, `from` may be neither written to by that nor released. */
+bool cuda_download(struct cuda_work *work, void *to, uint64_t from, size_t size, struct cuda_failure *failure);
+/* What is put on the work from now on, releases included, comes after all its downloads. */
+bool cuda_join(struct cuda_work *work, struct cuda_failure *failure);
+
+/* A long computation in pieces, of which three are under way at once: one is copied to the device, one is computed, one
+ * is copied back. Piece i uses the device memory of turn i % CUDA_TURNS. In order, for each piece: cuda_turn_begin;
+ * uploads into the turn's memory; the launch, then cuda_turn_computed; and, best after the launch of the piece that
+ * follows, so that nothing waits for this one's, downloads from the turn's memory. That memory was taken on this work,
+ * before cuda_turns_begin, and is held until cuda_join or cuda_wait. `staged` as for cuda_upload. */
+enum { CUDA_TURNS = 3 };
+bool cuda_turns_begin(struct cuda_work *work, struct cuda_failure *failure);
+/* `again`: the turn was used since cuda_turns_begin. */
+bool cuda_turn_begin(struct cuda_work *work, int turn, bool again, struct cuda_failure *failure);
+bool cuda_turn_upload(struct cuda_work *work, uint64_t to, const void *from, size_t size, bool staged,
+                      struct cuda_failure *failure);
+bool cuda_turn_computed(struct cuda_work *work, int turn, struct cuda_failure *failure);
+bool cuda_turn_download(struct cuda_work *work, int turn, void *to, uint64_t from, size_t size,
+                        struct cuda_failure *failure);
 
 /* Waits until all that was put on the work is done, copies to the host included; CUDA_CANCELLED if *cancel became
  * nonzero meanwhile (`cancel` may be NULL: then the flag of cuda_set_cancel): kernels were told and have ended, what

@@ -11,6 +11,7 @@ struct description {
     char driver[400];
     char devices[DESCRIBED_MOST][240];
     int n_devices, count;
+    int driver_major; /* 0: there is none */
     char compiler[1000];
 };
 
@@ -50,6 +51,7 @@ static void describe_driver(struct description *description) {
     }
     snprintf(description->driver, sizeof description->driver, "CUDA %d.%d", driver.version / 1000,
              driver.version % 1000 / 10);
+    description->driver_major = driver.version / 1000;
     CUresult result = driver.cuDeviceGetCount(&description->count);
     if (result != CUDA_SUCCESS)
         snprintf(description->driver, sizeof description->driver, "cuDeviceGetCount: %s",
@@ -70,7 +72,7 @@ static void describe_compiler(void *argument) {
     struct strbuf text;
     int major, minor;
     strbuf_init(&text, &describing->arena);
-    describing->compiler = ptx_compiler_open(description->mem, &text);
+    describing->compiler = ptx_compiler_open(description->mem, description->driver_major, &text);
     if (describing->compiler) {
         ptx_compiler_version(describing->compiler, &major, &minor);
         strbuf_printf(&text, "NVRTC %d.%d for ", major, minor);

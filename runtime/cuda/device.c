@@ -7,6 +7,8 @@
 
 #include "runtime/cuda/internal.h"
 
+enum { POOL_SHARE = 8 }; /* of the device's memory, what the pool keeps that nobody uses */
+
 /* --- errors ------------------------------------------------------------------------------------------------------- */
 
 bool device_no_host_memory(struct cuda_failure *failure) {
@@ -72,15 +74,29 @@ void device_leave(struct cuda_device *device) {
 
 /* --- opening ------------------------------------------------------------------------------------------------------ */
 
-/* A page that reads 0 in every child of fork(): how the child knows, without a system call. */
+static _Atomic uint32_t forks;
+static pthread_once_t counting_forks = PTHREAD_ONCE_INIT;
+
+static void count_fork(void) {
+    atomic_fetch_add_explicit(&forks, 1, memory_order_relaxed);
+}
+
+static void count_forks(void) {
+    pthread_atfork(NULL, NULL, count_fork); /* if it fails there is still family_page */
+}
+
+uint32_t device_forks(void) {
+    return atomic_load_explicit(&forks, memory_order_relaxed);
+}
+
+/* A page that reads 0 in every child, however it was made: how the child knows, without a system call. Where the system
+ * wipes no pages (gVisor, Linux before 4.14) there is `forks`, which children made past the C library don't count.
+ * NULL: no memory. */
 static volatile uint32_t *family_page(void) {
     size_t size = (size_t)sysconf(_SC_PAGESIZE);
     void *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (page == MAP_FAILED) return NULL;
-    if (madvise(page, size, MADV_WIPEONFORK) != 0) { /* Linux before 4.14 */
-        munmap(page, size);
-        return NULL;
-    }
+    madvise(page, size, MADV_WIPEONFORK);
     *(volatile uint32_t *)page = 1;
     return page;
 }
@@ -133,7 +149,8 @@ struct opening {
 static void open_compiler(void *argument) {
     struct opening *opening = argument;
     strbuf_init(&opening->why, &opening->arena);
-    opening->device->compiler = ptx_compiler_open(&opening->device->heap, &opening->why);
+    opening->device->compiler =
+        ptx_compiler_open(&opening->device->heap, opening->device->driver.version / 1000, &opening->why);
 }
 
 static bool device_open_compiler(struct cuda_device *device, struct cuda_failure *failure) {
@@ -161,8 +178,9 @@ static bool device_furnish(struct cuda_device *device, struct cuda_failure *fail
     CUmemPoolProps properties = {.type = CU_MEM_ALLOCATION_TYPE_PINNED,
                                  .location_type = CU_MEM_LOCATION_TYPE_DEVICE,
                                  .location = device->ordinal};
-    uint64_t keep_all =
-        UINT64_MAX; /* what is freed stays for the next call; when memory is short the pool is trimmed */
+    /* What is freed stays for the next call up to that much; when memory is short the pool is trimmed. */
+    uint64_t keep = device->total_memory / POOL_SHARE;
+    int least = 0, greatest = 0;
     const char *doing = "making a memory pool", *preparing = "preparing the GPU";
     void *words;
     if (!DEVICE_CALL(device, doing, failure, cuMemPoolCreate, &device->pool, &properties)) {
@@ -170,10 +188,16 @@ static bool device_furnish(struct cuda_device *device, struct cuda_failure *fail
         return false;
     }
     if (!DEVICE_CALL(device, doing, failure, cuMemPoolSetAttribute, device->pool, CU_MEMPOOL_ATTR_RELEASE_THRESHOLD,
-                     &keep_all))
+                     &keep))
         return false;
-    if (!DEVICE_CALL(device, preparing, failure, cuStreamCreate, &device->control, CU_STREAM_NON_BLOCKING)) {
+    if (!DEVICE_CALL(device, preparing, failure, cuCtxGetStreamPriorityRange, &least, &greatest)) return false;
+    if (!DEVICE_CALL(device, preparing, failure, cuStreamCreateWithPriority, &device->control, CU_STREAM_NON_BLOCKING,
+                     greatest)) {
         device->control = NULL;
+        return false;
+    }
+    if (!DEVICE_CALL(device, preparing, failure, cuStreamCreate, &device->afterwards, CU_STREAM_DEFAULT)) {
+        device->afterwards = NULL;
         return false;
     }
     if (!DEVICE_CALL(device, preparing, failure, cuMemHostAlloc, &words, sizeof *device->words, 0)) return false;
@@ -194,10 +218,14 @@ struct cuda_device *cuda_device_open(const struct cuda_options *options, struct 
     atomic_init(&device->references, 1);
     device->ordinal = options->ordinal;
     device->memory_limit = options->memory_limit;
+    device->copy = options->copy;
+    device->copy_host = options->copy_host;
     pthread_mutex_init(&device->lock, NULL);
+    pthread_once(&counting_forks, count_forks);
+    device->forks = device_forks();
     device->family = family_page();
     if (!device->family) {
-        cuda_fail(failure, CUDA_UNAVAILABLE, "this kernel is too old for a GPU: Linux 4.14 or newer is needed");
+        device_no_host_memory(failure);
         goto failed;
     }
     if (!driver_open(&device->driver, failure)) goto failed;
@@ -241,6 +269,7 @@ void device_release(struct cuda_device *device) {
         if (!device_dead(device) && device_enter(device, NULL)) {
             if (device->words) device->driver.cuMemFreeHost(device->words);
             if (device->control) device->driver.cuStreamDestroy(device->control);
+            if (device->afterwards) device->driver.cuStreamDestroy(device->afterwards);
             device_leave(device);
         }
         /* It is no part of the context, and goes when the last of its blocks is free. */
@@ -257,6 +286,12 @@ void device_release(struct cuda_device *device) {
     mem_free(&heap, device, sizeof *device);
 }
 
+static void close_watches(struct cuda_device *device) {
+    bool inside = device->watches && !device_dead(device) && device_enter(device, NULL);
+    watch_free_all(device);
+    if (inside) device_leave(device);
+}
+
 void cuda_device_close(struct cuda_device *device) {
     if (!device) return;
     while (device->idle) {
@@ -264,6 +299,12 @@ void cuda_device_close(struct cuda_device *device) {
         device->idle = work->next;
         work_destroy(work);
     }
+    while (device->staging) {
+        struct ring *ring = device->staging;
+        device->staging = ring->next;
+        staging_destroy(device, ring);
+    }
+    close_watches(device);
     module_free_all(device);
     if (device->compiler) ptx_compiler_close(device->compiler);
     device->compiler = NULL;

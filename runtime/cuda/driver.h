@@ -117,6 +117,9 @@ _Static_assert(sizeof(CUmemPoolProps) == 88, "the driver's struct");
     X(cuCtxPushCurrent, "cuCtxPushCurrent_v2", (CUcontext context))                                                    \
     X(cuCtxPopCurrent, "cuCtxPopCurrent_v2", (CUcontext * context))                                                    \
     X(cuMemGetInfo, "cuMemGetInfo_v2", (size_t * free, size_t * total))                                                \
+    X(cuCtxGetStreamPriorityRange, "cuCtxGetStreamPriorityRange", (int *least, int *greatest))                         \
+    X(cuMemAlloc, "cuMemAlloc_v2", (CUdeviceptr * address, size_t size))                                               \
+    X(cuMemFree, "cuMemFree_v2", (CUdeviceptr address))                                                                \
     X(cuMemPoolCreate, "cuMemPoolCreate", (CUmemoryPool * pool, const CUmemPoolProps *properties))                     \
     X(cuMemPoolDestroy, "cuMemPoolDestroy", (CUmemoryPool pool))                                                       \
     X(cuMemPoolTrimTo, "cuMemPoolTrimTo", (CUmemoryPool pool, size_t keep))                                            \
@@ -132,6 +135,7 @@ _Static_assert(sizeof(CUmemPoolProps) == 88, "the driver's struct");
     X(cuMemcpyDtoDAsync, "cuMemcpyDtoDAsync_v2", (CUdeviceptr to, CUdeviceptr from, size_t size, CUstream stream))     \
     X(cuMemsetD8Async, "cuMemsetD8Async", (CUdeviceptr to, unsigned char byte, size_t size, CUstream stream))          \
     X(cuStreamCreate, "cuStreamCreate", (CUstream * stream, unsigned flags))                                           \
+    X(cuStreamCreateWithPriority, "cuStreamCreateWithPriority", (CUstream * stream, unsigned flags, int priority))     \
     X(cuStreamDestroy, "cuStreamDestroy_v2", (CUstream stream))                                                        \
     X(cuStreamSynchronize, "cuStreamSynchronize", (CUstream stream))                                                   \
     X(cuStreamQuery, "cuStreamQuery", (CUstream stream))                                                               \

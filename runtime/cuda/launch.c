@@ -62,7 +62,7 @@ static bool launch(struct cuda_work *work, struct cuda_module *module, const str
     if (kernel->indirect) {
         size_t size = (size_t)kernel->n_parameters * sizeof *values;
         if (!grow(work, &work->parameters, &work->parameters_size, size, failure) ||
-            !copy_to_device(work, work->parameters, values, size, failure))
+            !copy_to_device(work, work->parameters, values, size, true, failure))
             return false;
         parameters[0] = &work->parameters;
         return start(work, function, kernel, grid, parameters, failure);

@@ -11,18 +11,12 @@ const char *memory_text(double bytes, char *buffer, size_t size) {
     return buffer;
 }
 
-/* --- the stream that memory is freed on --------------------------------------------------------------------------- */
+/* --- the streams that memory is freed on -------------------------------------------------------------------------- */
 
 struct cuda_stream *stream_create(struct cuda_device *device, struct cuda_failure *failure) {
     struct cuda_stream *stream = mem_zalloc(&device->heap, 1, sizeof *stream);
     if (!stream) {
         device_no_host_memory(failure);
-        return NULL;
-    }
-    /* Not CU_STREAM_NON_BLOCKING: hosts that use the default stream get what they computed there, and may free there
-     * what is ours. */
-    if (!DEVICE_CALL(device, "making a stream", failure, cuStreamCreate, &stream->own, CU_STREAM_DEFAULT)) {
-        mem_free(&device->heap, stream, sizeof *stream);
         return NULL;
     }
     atomic_init(&stream->references, 1);
@@ -32,10 +26,20 @@ struct cuda_stream *stream_create(struct cuda_device *device, struct cuda_failur
     return stream;
 }
 
+bool stream_furnish(struct cuda_stream *stream, struct cuda_failure *failure) {
+    if (stream->own) return true;
+    CUstream own;
+    /* Not CU_STREAM_NON_BLOCKING: hosts that use the default stream get what they computed there, and may free there
+     * what is ours. */
+    if (!DEVICE_CALL(stream->device, "making a stream", failure, cuStreamCreate, &own, CU_STREAM_DEFAULT)) return false;
+    stream->own = own;
+    return true;
+}
+
 void stream_release(struct cuda_stream *stream) {
     if (atomic_fetch_sub_explicit(&stream->references, 1, memory_order_acq_rel) != 1) return;
     struct cuda_device *device = stream->device;
-    if (!device_dead(device) && device_enter(device, NULL)) {
+    if (stream->own && !device_dead(device) && device_enter(device, NULL)) {
         device->driver.cuStreamDestroy(stream->own); /* what is still on it is done first */
         device_leave(device);
     }
@@ -132,6 +136,7 @@ static struct cuda_buffer *take(struct cuda_work *work, CUstream on, size_t size
     atomic_init(&buffer->references, 1);
     buffer->device = device;
     buffer->stream = work->stream;
+    buffer->lending = work->main == work->stream->own ? 0 : work->stream->lending;
     atomic_fetch_add_explicit(&work->stream->references, 1, memory_order_relaxed);
     return buffer;
 }
@@ -143,13 +148,15 @@ struct cuda_buffer *cuda_take(struct cuda_work *work, size_t size, struct cuda_f
     return buffer;
 }
 
-struct cuda_buffer *cuda_upload(struct cuda_work *work, const void *from, size_t size, struct cuda_failure *failure) {
+struct cuda_buffer *cuda_upload(struct cuda_work *work, const void *from, size_t size, bool staged,
+                                struct cuda_failure *failure) {
     if (!device_enter(work->device, failure)) return NULL;
     /* On the host's stream the copy has to come after what is there: then both go the ordinary way. */
     bool beside = size > SMALL_COPY && work->main == work->stream->own;
-    struct cuda_buffer *buffer = take(work, beside ? work->copy : work->main, size, failure);
-    bool copied = buffer && (beside ? copy_beside(work, buffer->address, from, size, failure)
-                                    : copy_to_device(work, buffer->address, from, size, failure));
+    struct cuda_buffer *buffer =
+        !beside || copy_prepare(work, failure) ? take(work, beside ? work->copy : work->main, size, failure) : NULL;
+    bool copied = buffer && (beside ? copy_beside(work, buffer->address, from, size, staged, failure)
+                                    : copy_to_device(work, buffer->address, from, size, staged, failure));
     device_leave(work->device);
     if (buffer && !copied) {
         cuda_release(buffer);
@@ -172,9 +179,15 @@ void cuda_release(struct cuda_buffer *buffer) {
     if (device_dead(device) || !device_enter(device, NULL)) {
         unreserve(device, held); /* it died with its context */
     } else {
-        /* The lock keeps the host's stream in use until the free is on it. */
+        /* What was put on a host's stream that is no longer lent is done. The lock keeps one that is in use until the
+         * free is on it. */
         pthread_mutex_lock(&stream->lock);
-        memory_give(device, stream->host ? stream->host : stream->own, buffer->address, held);
+        bool lent = stream->host && buffer->lending == stream->lending;
+        memory_give(device,
+                    !buffer->lending ? stream->own
+                    : lent           ? stream->host
+                                     : device->afterwards,
+                    buffer->address, held);
         pthread_mutex_unlock(&stream->lock);
         device_leave(device);
     }
@@ -187,11 +200,15 @@ void cuda_release(struct cuda_buffer *buffer) {
 int cuda_pointer_device(struct cuda_device *device, uint64_t address) {
     unsigned type = 0;
     int ordinal = -1;
-    if (!device_enter(device, NULL)) return -1;
-    if (device->driver.cuPointerGetAttribute(&type, CU_POINTER_ATTRIBUTE_MEMORY_TYPE, address) != CUDA_SUCCESS ||
-        type != CU_MEMORYTYPE_DEVICE ||
-        device->driver.cuPointerGetAttribute(&ordinal, CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL, address) != CUDA_SUCCESS)
-        ordinal = -1;
+    if (!device_enter(device, NULL)) return CUDA_POINTER_UNKNOWN;
+    CUresult result = device->driver.cuPointerGetAttribute(&type, CU_POINTER_ATTRIBUTE_MEMORY_TYPE, address);
+    if (result == CUDA_SUCCESS && type == CU_MEMORYTYPE_DEVICE)
+        result = device->driver.cuPointerGetAttribute(&ordinal, CU_POINTER_ATTRIBUTE_DEVICE_ORDINAL, address);
+    if (result != CUDA_SUCCESS) ordinal = -1;
+    if (driver_error_is_fatal(result)) {
+        device_check(device, result, "cuPointerGetAttribute", "looking at a pointer", NULL);
+        ordinal = CUDA_POINTER_UNKNOWN;
+    }
     device_leave(device);
     return ordinal;
 }

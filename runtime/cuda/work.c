@@ -5,41 +5,43 @@
 #include "runtime/cuda/internal.h"
 
 enum {
-    COUNTERS_AT = 256, /* behind the watch */
-    BLOCK_BYTES = COUNTERS_AT + 4 * PTX_MAX_COUNTERS,
     SPIN_NANOSECONDS = 50000, /* then the thread sleeps: waking it takes about that long */
     SHORTEST_NAP = 10000,
     LONGEST_NAP = 1000000,
+    SCRATCH_KEPT = 64 << 10,
 };
-_Static_assert(sizeof(struct ptx_watch) <= COUNTERS_AT, "the watch fits before the counters");
 
 /* --- making and destroying ---------------------------------------------------------------------------------------- */
 
+/* What is not done on the work's streams is let go on: only a broken work has such. */
 void work_destroy(struct cuda_work *work) {
     struct cuda_device *device = work->device;
     if (!device_dead(device) && device_enter(device, NULL)) {
         const struct driver *driver = &device->driver;
+        CUstream last = work->stream && work->stream->own ? work->stream->own : device->afterwards;
         profile_free(work);
         ring_free(device, &work->small);
-        ring_free(device, &work->up);
-        ring_free(device, &work->down);
-        if (work->fetched) driver->cuMemFreeHost(work->fetched);
-        if (work->block) driver->cuMemFreeAsync(work->block, work->stream->own);
-        if (work->scratch) memory_give(device, work->stream->own, work->scratch, work->scratch_size);
-        if (work->parameters) memory_give(device, work->stream->own, work->parameters, work->parameters_size);
+        if (work->scratch) memory_give(device, last, work->scratch, work->scratch_size);
+        if (work->parameters) memory_give(device, last, work->parameters, work->parameters_size);
         if (work->order) driver->cuEventDestroy(work->order);
         if (work->end) driver->cuEventDestroy(work->end);
         if (work->copy) driver->cuStreamDestroy(work->copy);
+        if (work->back) driver->cuStreamDestroy(work->back);
+        turns_free(work);
         device_leave(device);
     } else {
         atomic_fetch_sub(&device->held, work->scratch_size + work->parameters_size);
     }
+    staging_destroy(device, work->up);
+    staging_destroy(device, work->down);
+    watch_give(work, !work->broken);
     mem_free(&device->heap, work->rows, (size_t)work->rows_capacity * sizeof *work->rows);
     if (work->stream) stream_release(work->stream);
     mem_free(&device->heap, work, sizeof *work);
 }
 
-bool work_clean(struct cuda_work *work, struct cuda_failure *failure) {
+/* Sets watch and counters as they have to be before kernels, and waits for it. Inside device_enter. */
+static bool work_clean(struct cuda_work *work, struct cuda_failure *failure) {
     struct cuda_device *device = work->device;
     const char *doing = "preparing kernels";
     bool done =
@@ -52,38 +54,17 @@ bool work_clean(struct cuda_work *work, struct cuda_failure *failure) {
     return done;
 }
 
-/* Inside the context. */
+/* Only what every call needs; the rest is made when a call first needs it, as its stream. Inside the context. */
 static bool work_furnish(struct cuda_work *work, struct cuda_failure *failure) {
     struct cuda_device *device = work->device;
-    const char *doing = "preparing a call";
-    void *fetched;
     work->stream = stream_create(device, failure);
     if (!work->stream) return false;
-    work->main = work->stream->own;
-    if (!DEVICE_CALL(device, doing, failure, cuStreamCreate, &work->copy, CU_STREAM_NON_BLOCKING)) {
-        work->copy = NULL;
-        return false;
-    }
-    if (!DEVICE_CALL(device, doing, failure, cuEventCreate, &work->order, CU_EVENT_DISABLE_TIMING)) {
-        work->order = NULL;
-        return false;
-    }
-    if (!DEVICE_CALL(device, doing, failure, cuEventCreate, &work->end,
+    if (!DEVICE_CALL(device, "preparing a call", failure, cuEventCreate, &work->end,
                      CU_EVENT_BLOCKING_SYNC | CU_EVENT_DISABLE_TIMING)) {
         work->end = NULL;
         return false;
     }
-    if (!ring_make(device, &work->small, SMALL_SLOT, failure)) return false;
-    if (!DEVICE_CALL(device, doing, failure, cuMemHostAlloc, &fetched, sizeof *work->fetched, 0)) return false;
-    work->fetched = fetched;
-    if (!DEVICE_CALL(device, doing, failure, cuMemAllocFromPoolAsync, &work->block, BLOCK_BYTES, device->pool,
-                     work->main)) {
-        work->block = 0;
-        return false;
-    }
-    work->watch = work->block;
-    work->counters = work->block + COUNTERS_AT;
-    return work_clean(work, failure);
+    return watch_take(work, failure);
 }
 
 static struct cuda_work *work_create(struct cuda_device *device, struct cuda_failure *failure) {
@@ -126,6 +107,20 @@ static bool check_stream(struct cuda_device *device, CUstream stream, struct cud
     return true;
 }
 
+/* Of many idle works only some keep much of the device's memory. */
+static void work_slim(struct cuda_work *work) {
+    struct cuda_device *device = work->device;
+    if (work->scratch_size <= SCRATCH_KEPT) return;
+    pthread_mutex_lock(&device->lock);
+    bool many = device->n_idle >= STAGING_MOST;
+    pthread_mutex_unlock(&device->lock);
+    if (!many || !device_enter(device, NULL)) return;
+    memory_give(device, work->stream->own ? work->stream->own : device->afterwards, work->scratch, work->scratch_size);
+    work->scratch = 0;
+    work->scratch_size = 0;
+    device_leave(device);
+}
+
 static void work_keep(struct cuda_work *work) {
     struct cuda_device *device = work->device;
     bool keep = !work->broken && !device_dead(device);
@@ -142,6 +137,27 @@ static void work_keep(struct cuda_work *work) {
     if (!keep) work_destroy(work);
 }
 
+/* Sets the main stream. */
+static bool work_lend(struct cuda_work *work, CUstream host_stream, struct cuda_failure *failure) {
+    struct cuda_device *device = work->device;
+    struct cuda_stream *stream = work->stream;
+    if (!host_stream && stream->own) {
+        work->main = stream->own;
+        return true;
+    }
+    if (!device_enter(device, failure)) return false;
+    bool good = host_stream ? check_stream(device, host_stream, failure) : stream_furnish(stream, failure);
+    device_leave(device);
+    if (!good) return false;
+    work->main = host_stream ? host_stream : stream->own;
+    if (!host_stream) return true;
+    pthread_mutex_lock(&stream->lock);
+    stream->host = host_stream;
+    if (++stream->lending == 0) stream->lending = 1;
+    pthread_mutex_unlock(&stream->lock);
+    return true;
+}
+
 struct cuda_work *cuda_work_begin(struct cuda_device *device, void *host_stream, struct cuda_failure *failure) {
     if (!device_alive(device, failure)) return NULL;
     pthread_mutex_lock(&device->lock);
@@ -155,24 +171,10 @@ struct cuda_work *cuda_work_begin(struct cuda_device *device, void *host_stream,
     if (!work) return NULL;
 
     work->next = NULL;
-    work->main = work->stream->own;
-    if (host_stream) {
-        bool good = device_enter(device, failure);
-        if (good) {
-            good = check_stream(device, host_stream, failure);
-            device_leave(device);
-        }
-        if (!good) {
-            work_keep(work);
-            return NULL;
-        }
-        pthread_mutex_lock(&work->stream->lock);
-        work->stream->host = host_stream;
-        pthread_mutex_unlock(&work->stream->lock);
-        work->main = host_stream;
+    if (!work_lend(work, host_stream, failure)) {
+        work_keep(work);
+        return NULL;
     }
-    work->small.stream = work->down.stream = work->main;
-    work->up.stream = work->copy;
     work->cancel = NULL;
     work->fault_found = false;
     work->order_number = 0;
@@ -192,6 +194,10 @@ void cuda_work_end(struct cuda_work *work) {
         pthread_mutex_lock(&work->stream->lock);
         work->stream->host = NULL; /* all of ours on it is done: from here on things are freed on the stream of ours */
         pthread_mutex_unlock(&work->stream->lock);
+    }
+    if (!work->broken && !device_dead(device)) {
+        staging_give(work);
+        work_slim(work);
     }
     work_keep(work);
 }
@@ -229,9 +235,9 @@ static void nap(long long elapsed) {
 /* Everything on the streams is done. */
 static void work_settle(struct cuda_work *work) {
     ring_reset(&work->small);
-    ring_reset(&work->up);
-    ring_reset(&work->down);
-    work->busy = work->marked = work->watch_wanted = false;
+    if (work->up) ring_reset(work->up);
+    if (work->down) ring_reset(work->down);
+    work->busy = work->marked = work->watch_wanted = work->back_open = false;
     work->n_queued = 0;
 }
 
@@ -246,7 +252,9 @@ static bool work_cancel(struct cuda_work *work, struct cuda_failure *failure) {
                     device->control) && /* it must not come after work_clean */
         DEVICE_CALL(device, doing, failure, cuEventRecord, work->end, work->main) &&
         DEVICE_CALL(device, doing, failure, cuEventSynchronize, work->end) &&
-        DEVICE_CALL(device, doing, failure, cuStreamSynchronize, work->copy) && work_clean(work, failure);
+        (!work->copy || DEVICE_CALL(device, doing, failure, cuStreamSynchronize, work->copy)) &&
+        (!work->back || DEVICE_CALL(device, doing, failure, cuStreamSynchronize, work->back)) &&
+        work_clean(work, failure);
     work->n_deliveries = 0;
     if (!ended) {
         work->broken = true;
@@ -286,6 +294,7 @@ bool work_wait_event(struct cuda_work *work, CUevent event, struct cuda_failure 
  * ours. */
 static bool work_mark(struct cuda_work *work, struct cuda_failure *failure) {
     if (work->marked) return true;
+    if (!copy_join(work, failure)) return false;
     if (work->watch_wanted && !DEVICE_CALL(work->device, "asking kernels how they ended", failure, cuMemcpyDtoHAsync,
                                            work->fetched, work->watch, sizeof *work->fetched, work->main))
         return false;

@@ -1,4 +1,5 @@
-/* driver_fixture.h: what the tests of runtime/cuda share: the fake driver and its controls, kernels written by hand. */
+/* driver_fixture.h: what the tests of runtime/cuda share: the fake driver and its controls, kernels written by hand,
+ * and the frame of a program. They need the fake libcuda.so.1 and NVRTC of tests/gpu/shim in LD_LIBRARY_PATH. */
 #ifndef TESTS_GPU_DRIVER_FIXTURE_H
 #define TESTS_GPU_DRIVER_FIXTURE_H
 
@@ -30,10 +31,27 @@ static inline bool fixture_is_fake(void) {
     return library && dlsym(library, "shim_reset");
 }
 
-static struct failing failing;
-static struct mem memory;
-static struct cuda_failure failure;
-static char cache_folder[64]; /* where kernels stay for the whole program: the compiler behind the fake one is slow */
+extern struct failing failing;
+extern struct mem memory;
+extern struct cuda_failure failure;
+extern struct driver host;    /* what the host program does with the driver itself */
+extern const char *program;   /* argv[0] */
+extern char cache_folder[64]; /* where kernels stay for the whole program: the compiler behind the fake one is slow */
+static const size_t MiB = 1 << 20;
+
+/* The whole of a program's main. `first` runs before anything is set up: a status to exit with, or -1 to go on; NULL.
+ */
+int fixture_main(int argc, char **argv, const struct CMUnitTest *tests, size_t n_tests,
+                 int (*first)(int argc, char **argv));
+#define FIXTURE_MAIN(argc, argv, tests, first) fixture_main(argc, argv, tests, sizeof(tests) / sizeof *(tests), first)
+/* A test on the fake device, after which nothing may be left on it. */
+#define DRIVER_TEST(name) cmocka_unit_test_setup_teardown(name, fixture_reset, fixture_check)
+int fixture_reset(void **state);
+int fixture_check(void **state);
+
+/* The primary context in the hands of the host, for its own memory and streams. */
+void host_enter(void);
+void host_leave(void);
 
 static inline struct cuda_device *fixture_try_open(size_t limit) {
     struct cuda_options options = {.mem = &memory, .cache_folder = cache_folder, .memory_limit = limit};
@@ -209,5 +227,17 @@ static inline double fixture_now(void) {
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
 }
+
+/* A launch of a kernel that says what it was told; the wanted number of the launch. */
+void check_everything(struct cuda_work *work, const struct ptx_kernel *kernel, double order);
+/* A random sequence of copies and kernels leaves in memory what the same sequence, done one after the other, would. */
+void random_sequence(struct cuda_work *work, size_t n, unsigned seed, int steps);
+
+/* What cuda_profile_read tells. */
+struct rows {
+    int n, tags[200];
+    double seconds[200], bytes[200];
+};
+void add_row(void *rows, int tag, double seconds, double bytes);
 
 #endif

@@ -197,6 +197,26 @@ static void test_mislabelled_memory(void **state) {
 }
 
 /* Host and device tensors beside each other, whatever the context's own device: the call runs on the device. */
+/* Memory that was the device's in the last call and is freed: addresses are not believed for long. */
+static void test_freed_memory(void **state) {
+    (void)state;
+    double x[N], y[N], sum;
+    fill(x, y);
+    struct array a, b;
+    array_new(&a, x, N), array_new(&b, y, N);
+    jit_function *function = fixture_compile(context, "param x: f64[n]; param y: f64[n]; sum(x + y)");
+    const DLTensor *in[] = {&a.tensor, &b.tensor};
+    DLTensor *out[] = {jit_scalar_f64(&sum)};
+    jit_error error = {0};
+    if (jit_call(function, in, 2, out, 1, &error)) fail_msg("%s", error.message);
+    array_free(&b);
+    usleep(200000);
+    fixture_expect(JIT_ARGUMENT, jit_call(function, in, 2, out, 1, &error), &error, "freed memory");
+    if (!strstr(error.message, "knows no device memory")) fail_msg("%s", error.message);
+    array_free(&a);
+    jit_function_free(function);
+}
+
 static void test_mixed_memory(void **state) {
     (void)state;
     double x[N], y[N], map[N], sum;
@@ -587,6 +607,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_device_strings),
         cmocka_unit_test(test_wrong_devices),
         cmocka_unit_test(test_mislabelled_memory),
+        cmocka_unit_test(test_freed_memory),
         cmocka_unit_test(test_mixed_memory),
         cmocka_unit_test(test_two_devices),
         cmocka_unit_test(test_overlap),

@@ -469,7 +469,7 @@ static int cancel_third(void *host, double share, const char *what) {
 
 static void *set_soon(void *flag) {
     usleep(50000);
-    *(volatile int *)flag = 1;
+    __atomic_store_n((int *)flag, 1, __ATOMIC_RELAXED);
     return NULL;
 }
 

@@ -36,7 +36,7 @@ static const char *refused(const char *folder) {
     const char *const folders[] = {folder, NULL};
     struct strbuf why;
     strbuf_init(&why, &arena);
-    struct ptx_compiler *compiler = nvrtc_open(&mem, false, folders, &why);
+    struct ptx_compiler *compiler = nvrtc_open(&mem, 0, false, folders, &why);
     assert_null(compiler);
     return strbuf_text(&why);
 }
@@ -88,7 +88,7 @@ static void test_search_goes_on(void **state) {
     struct strbuf why;
     strbuf_init(&why, &arena);
     const char *const found[] = {"/nowhere", WEFT_OLD_NVRTC, root, NULL};
-    struct ptx_compiler *compiler = nvrtc_open(&mem, false, found, &why);
+    struct ptx_compiler *compiler = nvrtc_open(&mem, 0, false, found, &why);
     if (!compiler) { /* installed in a folder of another name */
         assert_non_null(strstr(strbuf_text(&why), "too old"));
         skip();
@@ -99,6 +99,33 @@ static void test_search_goes_on(void **state) {
     ptx_compiler_close(compiler);
 }
 
+/* Of several the newest whose code the driver takes, wherever it is; only if there is none a newer one. */
+static void test_driver_version(void **state) {
+    (void)state;
+    const struct {
+        int driver, major;
+        const char *folders[3];
+    } cases[] = {
+        {13, 13, {WEFT_STUB_NVRTC "/both"}},
+        {12, 12, {WEFT_STUB_NVRTC "/both"}},
+        {0, 13, {WEFT_STUB_NVRTC "/both"}},
+        {14, 13, {WEFT_STUB_NVRTC "/both"}},
+        {11, 13, {WEFT_STUB_NVRTC "/both"}},
+        {13, 14, {WEFT_STUB_NVRTC "/new"}},
+        {12, 12, {WEFT_STUB_NVRTC "/new", WEFT_STUB_NVRTC "/both"}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct strbuf why;
+        int major, minor;
+        strbuf_init(&why, &arena);
+        struct ptx_compiler *compiler = nvrtc_open(&mem, cases[i].driver, false, cases[i].folders, &why);
+        if (!compiler) fail_msg("case %zu: %s", i, strbuf_text(&why));
+        ptx_compiler_version(compiler, &major, &minor);
+        ptx_compiler_close(compiler);
+        if (major != cases[i].major) fail_msg("case %zu: NVRTC %d", i, major);
+    }
+}
+
 static void test_open_without_memory(void **state) {
     (void)state;
     long before = failing.blocks;
@@ -107,7 +134,7 @@ static void test_open_without_memory(void **state) {
     struct ptx_compiler *compiler = NULL;
     for (int at = 1; at < 10 && !compiler; at++) {
         failing.fail_at = at;
-        compiler = ptx_compiler_open(&mem, &why);
+        compiler = ptx_compiler_open(&mem, 0, &why);
         bool failed = failing.fail_at == 0;
         failing.fail_at = 0;
         if (compiler) break;
@@ -312,7 +339,7 @@ static int setup(void **state) {
     arena_init(&arena, &mem);
     struct strbuf why;
     strbuf_init(&why, &arena);
-    real = ptx_compiler_open(&mem, &why);
+    real = ptx_compiler_open(&mem, 0, &why);
     snprintf(real_why, sizeof real_why, "%s", strbuf_text(&why));
     return 0;
 }
@@ -330,6 +357,7 @@ int main(void) {
         cmocka_unit_test(test_too_old),
         cmocka_unit_test(test_broken),
         cmocka_unit_test(test_search_goes_on),
+        cmocka_unit_test(test_driver_version),
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_open_without_memory),
         cmocka_unit_test(test_archs),

@@ -17,7 +17,7 @@
 #include "ir/eval/eval_internal.h"
 #include "ir/parse.h"
 
-enum { ARCH = 90, MOST_OPS = 8, MOST_OPERANDS = 12, GUARD = 64 };
+enum { ARCH = 90, MOST_OPS = 16, MOST_OPERANDS = 20, GUARD = 64 };
 
 /* --- the device
  * ------------------------------------------------------------------------------------------------------------------ */
@@ -75,7 +75,7 @@ static int group_setup(void **state) {
     MUST(cuCtxPushCurrent_v2(context));
     struct strbuf why;
     strbuf_init(&why, &arena);
-    compiler = ptx_compiler_open(&memory, &why);
+    compiler = ptx_compiler_open(&memory, 0, &why);
     if (!compiler) fail_msg("%s", strbuf_text(&why));
     return 0;
 }
@@ -106,7 +106,7 @@ enum body { /* what is reduced of operand 0, called x */
             BODY_FLAGS,   /* x; variances: of those whose flag (operand 1, bool) is set */
             BODY_PRODUCT, /* x * operand 1, which is stored at every position, too */
             BODY_INDEX,   /* x plus the position along the last loop dimension */
-            BODY_LOOP,    /* x doubled in a loop of 3 turns */
+            BODY_SCALED,  /* reduction i: of x * (i + 1), if the flag (operand 1, bool) is set */
 };
 
 struct tested {
@@ -125,7 +125,7 @@ struct tested {
 };
 
 static int n_reads(const struct tested *t) {
-    return t->body == BODY_FLAGS || t->body == BODY_PRODUCT ? 2 : 1;
+    return t->body == BODY_FLAGS || t->body == BODY_PRODUCT || t->body == BODY_SCALED ? 2 : 1;
 }
 
 static bool is_arg(enum reduce_op op) {
@@ -145,7 +145,7 @@ static const char *kernel_text(const struct tested *t) {
     strbuf_printf(&s, "kernel \"k0\" %s par %d red %d sizes 0 width %d %s{\n", kinds[t->kind], t->n_par, t->n_red,
                   t->type == TY_F32 ? 64 : 32, t->body == BODY_INDEX ? "uses_index " : "");
     for (int k = 0; k < n_reads(t); k++) {
-        strbuf_printf(&s, "operand %d read %s rank %d", k, k == 1 && t->body == BODY_FLAGS ? "bool" : type, loops);
+        strbuf_printf(&s, "operand %d read %s rank %d", k, k == 1 && t->body != BODY_PRODUCT ? "bool" : type, loops);
         for (int j = 0; j < loops; j++) strbuf_printf(&s, "%s%d", j ? ", " : " uses ", j);
         strbuf_puts(&s, "\n");
     }
@@ -156,9 +156,9 @@ static const char *kernel_text(const struct tested *t) {
         strbuf_printf(&s, "operand %d write %s rank %d\n", k++, dtype_name(result_type(t, t->ops[i])), t->n_par);
     strbuf_puts(&s, "body {\n");
     int id = 2;
-    if (t->body == BODY_LOOP) id = 8;
     if (t->body == BODY_PRODUCT) id = 5;
     if (t->body == BODY_INDEX) id = 5;
+    if (t->body == BODY_SCALED) id = 2 + 2 * t->n_ops;
     switch (t->body) {
     case BODY_X: strbuf_printf(&s, "%%0 = read 0 : %s\n%%1 = const true : bool\nyield %%0, %%1\n", type); break;
     case BODY_FLAGS: strbuf_printf(&s, "%%0 = read 0 : %s\n%%1 = read 1 : bool\nyield %%0, %%1\n", type); break;
@@ -174,11 +174,20 @@ static const char *kernel_text(const struct tested *t) {
                       "const true : bool\nyield %%3, %%4\n",
                       type, loops - 1, type, type);
         break;
-    case BODY_LOOP: break;
+    case BODY_SCALED:
+        strbuf_printf(&s, "%%0 = read 0 : %s\n%%1 = read 1 : bool\n", type);
+        for (int i = 0; i < t->n_ops; i++)
+            strbuf_printf(&s, "%%%d = const %d.0 : %s\n%%%d = mul %%0, %%%d : %s\n", 2 * i + 2, i + 1, type, 2 * i + 3,
+                          2 * i + 2, type);
+        strbuf_puts(&s, "yield ");
+        for (int i = 0; i < t->n_ops; i++) strbuf_printf(&s, "%s%%%d, %%1", i ? ", " : "", 2 * i + 3);
+        strbuf_puts(&s, "\n");
+        break;
     }
     strbuf_puts(&s, "}\n");
     for (int i = 0; i < t->n_ops; i++)
-        strbuf_printf(&s, "reduce %s %s of 0\n", reduce_names[t->ops[i]], dtype_name(result_type(t, t->ops[i])));
+        strbuf_printf(&s, "reduce %s %s of %d\n", reduce_names[t->ops[i]], dtype_name(result_type(t, t->ops[i])),
+                      t->body == BODY_SCALED ? 2 * i : 0);
     strbuf_puts(&s, "epilogue(");
     for (int i = 0; i < t->n_ops; i++)
         strbuf_printf(&s, "%s%%%d: %s", i ? ", " : "", id + i, dtype_name(result_type(t, t->ops[i])));
@@ -384,6 +393,16 @@ static union scalar value_at(const struct tested *t, const struct layout *l, con
     return x;
 }
 
+static void scale(const struct tested *t, const struct array *a, const struct layout *l, int64_t row, int64_t length,
+                  int by, union scalar *x) {
+    int64_t unused;
+    for (int64_t p = 0; p < length; p++) {
+        union scalar args[3] = {element(t, l, a, row, p, &unused),
+                                t->type == TY_F32 ? (union scalar){.f32 = (float)by} : (union scalar){.f64 = by}};
+        x[p] = eval_scalar(OP_mul, t->type, t->type, args, NULL);
+    }
+}
+
 static void check(const struct tested *t, const struct layout *l) {
     const int64_t rows = product(l->extents, t->n_par), length = product(l->extents + t->n_par, t->n_red);
     struct array arrays[MOST_OPERANDS];
@@ -412,12 +431,14 @@ static void check(const struct tested *t, const struct layout *l) {
         int64_t unused;
         for (int64_t p = 0; p < length; p++) {
             x[p] = value_at(t, l, arrays, row, p);
-            flags[p] = t->body != BODY_FLAGS || element(t, l, &arrays[1], row, p, &unused).i;
+            flags[p] =
+                (t->body != BODY_FLAGS && t->body != BODY_SCALED) || element(t, l, &arrays[1], row, p, &unused).i;
             if (t->body == BODY_PRODUCT && !same(t->type, element(t, l, &arrays[2], row, p, &unused), x[p]))
                 fail_msg("row %lld: element %lld was not stored", (long long)row, (long long)p);
         }
         for (int i = 0; i < t->n_ops; i++) {
             const enum dtype type = result_type(t, t->ops[i]);
+            if (t->body == BODY_SCALED) scale(t, &arrays[0], l, row, length, i + 1, x);
             union scalar want = eval_reduce(&arena, t->ops[i], t->type, length, x, flags, t->kind == KERNEL_COLUMNS);
             union scalar got = eval_get(type, array_at(&arrays[first + i], row));
             if (length == 0 && t->ops[i] == REDUCE_VAR) want.f64 = 0;
@@ -595,6 +616,27 @@ static void test_integers(void **state) {
         over_rows(TY_BOOL, BODY_X, ALIGNED, false, values, COUNT(logic), logic, f64_lengths, COUNT(f64_lengths) - 3, 1);
 }
 
+/* As many reductions as a kernel can have, with the largest states: they come together one after the other. */
+static void test_many_reductions(void **state) {
+    (void)state;
+    static const int64_t lengths[] = {0, 1, 100, 4097, 9 * 4096 + 33};
+    for (int which = 0; which < 2; which++) {
+        enum reduce_op ops[MOST_OPS];
+        for (int i = 0; i < MOST_OPS; i++) ops[i] = which ? REDUCE_ARGMAX : REDUCE_VAR;
+        for (enum dtype type = which ? TY_F64 : TY_F32; type <= TY_F64; type++)
+            over_rows(type, BODY_SCALED, ALIGNED, false, 3, MOST_OPS, ops, lengths, COUNT(lengths), 2);
+        if (which) continue;
+        struct tested t = make(KERNEL_COLUMNS, 2, 1, TY_F64, BODY_SCALED, ALIGNED, false, MOST_OPS, ops);
+        tested_compile(&t);
+        for (int i = 0; i < 3; i++) {
+            const struct layout l = {
+                .extents = {1, 1 + 3 * i, 64 * 7 * i + 1}, .step = 1, .pad = 2, .limits = large_device};
+            check(&t, &l);
+        }
+        free_tested(&t);
+    }
+}
+
 /* The body stores what it reduces: one loop dimension. */
 static void test_stored_map(void **state) {
     (void)state;
@@ -663,7 +705,7 @@ static void over_columns(enum dtype type, enum body body, enum lie lie, int valu
     tested_compile(&t);
     const int v = type == TY_F64 ? 2 : 4;
     for (int i = 0; i < COUNT(heights); i++)
-        for (int w = i % 3; w<COUNT(widths); w += heights[i]> 1000 ? 5 : 3) {
+        for (int w = i % 7; w<COUNT(widths); w += heights[i]> 1000 ? 9 : 7) {
             struct layout l = {
                 .extents = {i % 2 + 1, widths[w], heights[i]}, .step = lie == STRIDED ? 2 : 1, .shift = lie == SHIFTED};
             l.values = values;
@@ -716,7 +758,8 @@ static int clear(void **state) {
     return 0;
 }
 
-int main(void) {
+int main(int argc, char **argv) {
+    if (argc > 1) cmocka_set_test_filter(argv[1]);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_sum_f32, clear),
         cmocka_unit_test_teardown(test_many_segments, clear),
@@ -724,6 +767,7 @@ int main(void) {
         cmocka_unit_test_teardown(test_siblings, clear),
         cmocka_unit_test_teardown(test_flags, clear),
         cmocka_unit_test_teardown(test_integers, clear),
+        cmocka_unit_test_teardown(test_many_reductions, clear),
         cmocka_unit_test_teardown(test_stored_map, clear),
         cmocka_unit_test_teardown(test_two_reduced, clear),
         cmocka_unit_test_teardown(test_columns, clear),

@@ -444,6 +444,35 @@ static void test_lazy(void **state) {
     OK(cuModuleUnload(kernel.module));
 }
 
+/* The default stream and ordinary ones come after one another; one that is CU_STREAM_NON_BLOCKING stands apart. */
+static void test_default_stream(void **state) {
+    (void)state;
+    CUstream ordinary, apart;
+    CUdeviceptr p;
+    unsigned *host;
+    OK(cuStreamCreate(&ordinary, 0));
+    OK(cuStreamCreate(&apart, 1));
+    OK(cuMemAllocHost_v2((void **)&host, 16));
+    OK(cuMemAlloc_v2(&p, 4));
+    for (int i = 0; i < 4; i++) host[i] = 10 + (unsigned)i;
+    OK(cuMemcpyHtoDAsync_v2(p, host, 4, (CUstream)1));
+    OK(cuMemcpyDtoHAsync_v2(host + 2, p, 4, apart));
+    OK(cuStreamSynchronize(apart));
+    assert_int_equal(host[2], 0xFBFBFBFB);
+    OK(cuMemcpyDtoHAsync_v2(host + 2, p, 4, ordinary));
+    OK(cuStreamSynchronize(ordinary));
+    assert_int_equal(host[2], 10);
+    OK(cuMemcpyHtoDAsync_v2(p, host + 1, 4, ordinary));
+    OK(cuMemcpyDtoHAsync_v2(host + 2, p, 4, NULL));
+    OK(cuMemcpyHtoDAsync_v2(p, host + 3, 4, ordinary)); /* after what is on the default stream */
+    OK(cuStreamSynchronize(ordinary));
+    assert_int_equal(host[2], 11);
+    OK(cuMemFree_v2(p));
+    OK(cuMemFreeHost(host));
+    OK(cuStreamDestroy_v2(ordinary));
+    OK(cuStreamDestroy_v2(apart));
+}
+
 /* A device that does not wait to be asked. */
 static void test_eager(void **state) {
     (void)state;
@@ -626,9 +655,10 @@ static void test_devices(void **state) {
 int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_context, close_context)
     const struct CMUnitTest tests[] = {
-        TEST(test_sum),       TEST(test_warp),     TEST(test_math),    TEST(test_faults), TEST(test_bad_launches),
-        TEST(test_compiling), TEST(test_lazy),     TEST(test_eager),   TEST(test_time),   TEST(test_cancel),
-        TEST(test_threads),   TEST(test_failures), TEST(test_devices),
+        TEST(test_sum),          TEST(test_warp),      TEST(test_math),   TEST(test_faults),
+        TEST(test_bad_launches), TEST(test_compiling), TEST(test_lazy),   TEST(test_default_stream),
+        TEST(test_eager),        TEST(test_time),      TEST(test_cancel), TEST(test_threads),
+        TEST(test_failures),     TEST(test_devices),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }

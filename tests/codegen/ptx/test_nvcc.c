@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cases.h"
+#include "ir/parse.h"
 
 static const struct span nowhere = {0, 0};
 static const enum ptx_access unit[] = {PTX_UNIT, PTX_UNIT, PTX_UNIT};
@@ -63,6 +64,46 @@ static void add_integers(struct cases *cases, struct compiled *all, struct strbu
         add_kernel(cases, all, NULL, &cases_all_operations(cases, type)->kernel, source);
 }
 
+/* As many reductions as a kernel can have, with the largest states: they must not take more shared memory than there
+ * is. */
+static void add_reductions(struct cases *cases, struct compiled *all, struct strbuf *source) {
+    enum { MANY = 16 };
+    static const struct {
+        const char *name, *op, *result;
+        bool counted;
+    } kinds[] = {{"var", "var", "f64", false}, {"nanvar", "var", "f64", true}, {"argmax", "argmax", "i64", false}};
+    for (size_t kind = 0; kind < sizeof kinds / sizeof *kinds; kind++) {
+        struct strbuf text;
+        strbuf_init(&text, &cases->arena);
+        strbuf_printf(&text, "kernel \"ptx_many_%s\" lanes par 0 red 1 sizes 0 width 32 {\n", kinds[kind].name);
+        strbuf_puts(&text, "operand 0 read f64 rank 1 uses 0\noperand 1 read bool rank 1 uses 0\n");
+        for (int i = 0; i < MANY; i++) strbuf_printf(&text, "operand %d write %s rank 0\n", 2 + i, kinds[kind].result);
+        strbuf_printf(&text, "body {\n%%0 = read 0 : f64\n%%1 = %s : bool\n",
+                      kinds[kind].counted ? "read 1" : "const true");
+        for (int i = 0; i < MANY; i++)
+            strbuf_printf(&text, "%%%d = const %d.5 : f64\n%%%d = mul %%0, %%%d : f64\n", 2 * i + 2, i, 2 * i + 3,
+                          2 * i + 2);
+        strbuf_puts(&text, "yield ");
+        for (int i = 0; i < MANY; i++) strbuf_printf(&text, "%s%%%d, %%1", i ? ", " : "", 2 * i + 3);
+        strbuf_puts(&text, "\n}\n");
+        for (int i = 0; i < MANY; i++)
+            strbuf_printf(&text, "reduce %s %s of %d\n", kinds[kind].op, kinds[kind].result, 2 * i);
+        strbuf_puts(&text, "epilogue(");
+        for (int i = 0; i < MANY; i++)
+            strbuf_printf(&text, "%s%%%d: %s", i ? ", " : "", 2 * MANY + 2 + i, kinds[kind].result);
+        strbuf_puts(&text, ") {\n");
+        for (int i = 0; i < MANY; i++) strbuf_printf(&text, "store %d, %%%d\n", 2 + i, 2 * MANY + 2 + i);
+        strbuf_puts(&text, "yield\n}\n}\n");
+        struct ir_kernel *kernel = parse_kernel(&cases->arena, strbuf_text(&text), &cases->why);
+        if (!kernel) fail_msg("%s\n%s", strbuf_text(&cases->why), strbuf_text(&text));
+        enum ptx_access access[MANY + 2] = {PTX_UNIT, PTX_UNIT};
+        const struct ptx_variant variant = {.access = access, .aligned = true, .single_row = true, .ulp = 4};
+        struct ptx_kernel out;
+        assert_true(ptx_emit(&cases->arena, kernel, &variant, &out, &cases->why));
+        add_kernel(cases, all, NULL, &out, source);
+    }
+}
+
 static void compile(struct cases *cases, struct compiled *all, const char *text) {
     char folder[] = "/tmp/weft-nvcc-XXXXXX";
     assert_non_null(mkdtemp(folder));
@@ -98,6 +139,7 @@ static int open_and_compile(void **state) {
     }
     add_functions(cases, &all, &source);
     add_integers(cases, &all, &source);
+    add_reductions(cases, &all, &source);
     compile(cases, &all, strbuf_text(&source));
     return 0;
 }

@@ -98,13 +98,13 @@ static void test_rows(void **state) {
 
 static void test_filled(void **state) {
     (void)state;
-    /* A large sum on an H200: more thread blocks than it holds, and segments of at most 1/1000. */
+    /* A large sum on an H200: more thread blocks than it has registers for, as many as one of them can join. */
     struct ptx_kernel kernel = {
         .kind = KERNEL_LANES, .n_red = 1, .threads = 256, .lanes = 64, .vector = 4, .state_bytes = 8};
     const int64_t extents[] = {100000000};
     struct ptx_grid grid;
     ptx_shape(&kernel, extents, 0, &devices[2], &grid);
-    assert_in_range(grid.grid[0], 1024, 2048);
+    assert_in_range(grid.grid[0], 512, 1024);
     /* Columns of a square matrix. */
     struct ptx_kernel columns = {
         .kind = KERNEL_COLUMNS, .n_par = 1, .n_red = 1, .threads = 256, .vector = 4, .state_bytes = 8};
@@ -156,10 +156,7 @@ static void check_columns(int64_t outer, int64_t columns, int64_t length, int ve
     assert_true(v[C_SEGMENTS] == 1 || (v[C_SEGMENTS] - 1) << v[C_SPAN] < groups);
     assert_true(v[C_LEVELS] >= v[C_SPAN]);
     const size_t bytes = (size_t)vector * state_bytes;
-    const int64_t stacked = bytes >= 256 ? 1 : (int64_t)(256 / bytes), chunk = bytes <= 16   ? 8
-                                                                               : bytes <= 32 ? 4
-                                                                               : bytes <= 64 ? 2
-                                                                                             : 1;
+    const int64_t stacked = bytes >= 256 ? 1 : (int64_t)(256 / bytes), chunk = 2;
     if (groups > 1) assert_true(across * each <= 32); /* places on the stack of pending states */
     int64_t states = 0;
     if (v[C_SEGMENTS] > 1) {

@@ -43,7 +43,13 @@ static void fail_kernel(const char *what) {
     fail_msg("a kernel failed: %s", what);
 }
 
-static const struct shim_host host = {.pause = pause_nowhere, .fail = fail_kernel, .f64 = math_f64, .f32 = math_f32};
+static unsigned lane; /* of the one thread that runs */
+static unsigned active_mask(void) {
+    return 1u << lane;
+}
+
+static const struct shim_host host = {
+    .active_mask = active_mask, .pause = pause_nowhere, .fail = fail_kernel, .f64 = math_f64, .f32 = math_f32};
 
 static const struct shim_module *load(struct cases *cases, const char *source, void **library) {
     size_t size;
@@ -78,6 +84,7 @@ static void run(const struct shim_module *module, const char *name, const struct
                     for (unsigned tx = 0; tx < grid->block[0]; tx++) {
                         *module->block = (struct shim_dim){bx, by, 0};
                         *module->thread = (struct shim_dim){tx, ty, 0};
+                        lane = (tx + grid->block[0] * ty) % 32;
                         module->kernels[k].call(parameters);
                     }
         return;

@@ -437,9 +437,10 @@ float exp10f(float x);
 static double libm_f64(int function, double x, double y) {
     switch (function) {
         ONE(exp)
-        ONE(exp2) ONE(exp10) ONE(expm1) ONE(log) ONE(log2) ONE(log10) ONE(log1p) ONE(sin) ONE(cos) ONE(tan) ONE(asin)
-            ONE(acos) ONE(atan) ONE(sinh) ONE(cosh) ONE(tanh) ONE(asinh) ONE(acosh) ONE(atanh) ONE(erf) ONE(erfc)
-                ONE(tgamma) ONE(cbrt) case SHIM_lgamma : {
+        ONE(exp2)
+        ONE(exp10) ONE(expm1) ONE(log) ONE(log2) ONE(log10) ONE(log1p) ONE(sin) ONE(cos) ONE(tan) ONE(asin) ONE(acos)
+            ONE(atan) ONE(sinh) ONE(cosh) ONE(tanh) ONE(asinh) ONE(acosh) ONE(atanh) ONE(erf) ONE(erfc) ONE(tgamma)
+                ONE(cbrt) case SHIM_lgamma : {
             int sign;
             double lgamma_r(double x, int *sign);
             return lgamma_r(x, &sign);
@@ -459,9 +460,10 @@ static double libm_f64(int function, double x, double y) {
 static float libm_f32(int function, float x, float y) {
     switch (function) {
         ONE(exp)
-        ONE(exp2) ONE(exp10) ONE(expm1) ONE(log) ONE(log2) ONE(log10) ONE(log1p) ONE(sin) ONE(cos) ONE(tan) ONE(asin)
-            ONE(acos) ONE(atan) ONE(sinh) ONE(cosh) ONE(tanh) ONE(asinh) ONE(acosh) ONE(atanh) ONE(erf) ONE(erfc)
-                ONE(tgamma) ONE(cbrt) case SHIM_lgamma : {
+        ONE(exp2)
+        ONE(exp10) ONE(expm1) ONE(log) ONE(log2) ONE(log10) ONE(log1p) ONE(sin) ONE(cos) ONE(tan) ONE(asin) ONE(acos)
+            ONE(atan) ONE(sinh) ONE(cosh) ONE(tanh) ONE(asinh) ONE(acosh) ONE(atanh) ONE(erf) ONE(erfc) ONE(tgamma)
+                ONE(cbrt) case SHIM_lgamma : {
             int sign;
             float lgammaf_r(float x, int *sign);
             return lgammaf_r(x, &sign);

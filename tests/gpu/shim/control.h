@@ -5,7 +5,8 @@
  *
  * The device is lazy: what is put on a stream is not done before something needs it: a synchronisation, the third query
  * in vain, a synchronous copy, or a kernel that runs for longer than the device's patience (then everything queued may
- * run, as on a real device). Only what that synchronisation waits for is done, other streams stand still. Pageable
+ * run, as on a real device). Only what that synchronisation waits for is done, other streams stand still. The default
+ * stream and those that are not CU_STREAM_NON_BLOCKING come after one another, as things were put there. Pageable
  * memory is copied as the real driver does it: to the device at once, to the host before the call returns. Blocks and
  * threads run in changing directions. Device memory comes filled with 0xFB.
  */
@@ -60,7 +61,7 @@ struct shim_live {                                                       /* what
      * nothing; one that releases something does it all the same. call NULL: any call. nth 0: none. One at a time a    \
      * name. */                                                                                                        \
     F(void, shim_fail, (const char *call, long nth, int error))                                                        \
-    F(void, shim_fail_at, (long nth)) /* shim_fail(NULL, nth, 999) */                                                  \
+    F(void, shim_fail_at, (long nth))    /* shim_fail(NULL, nth, 999) */                                               \
     F(const char *, shim_failed, (void)) /* the call that shim_fail made fail last; "": none */                        \
     /* Every call answers `error` from now on (0: is well again; contexts made before stay dead). */                   \
     F(void, shim_lose_device, (int error))                                                                             \

@@ -145,7 +145,7 @@ enum shim_op_kind { OP_KERNEL, OP_COPY, OP_SET, OP_RECORD, OP_WAIT, OP_FREE, OP_
 struct shim_op {
     struct shim_op *next;
     enum shim_op_kind kind;
-    unsigned long long number;
+    unsigned long long number, serial; /* of its stream's operations, of all streams' */
     /* OP_COPY: `staged` owns the bytes of pageable memory, freed afterwards. OP_SET: `size` units of `unit` bytes. */
     void *to;
     const void *from;
@@ -165,6 +165,7 @@ struct CUstream_st {
     unsigned long long queued, done,
         demanded;         /* numbers of operations: the last one put here, done, and needed by somebody */
     bool running, doomed; /* doomed: destroyed; goes when it is empty */
+    unsigned long long running_serial;
     unsigned flags, queries;
     int priority;
 };

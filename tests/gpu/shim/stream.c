@@ -13,6 +13,7 @@ static bool kernel_runs;
 static double kernel_began;
 static CUcontext kernel_context;
 static unsigned turn; /* changes who goes first */
+static unsigned long long last_serial;
 
 /* --- marks: records of events
  * ------------------------------------------------------------------------------------------ */
@@ -93,12 +94,34 @@ static void perform(CUstream stream, struct shim_op *op) {
     finish_op(op);
 }
 
+/* Whether all of a stream that was put there before the operation `serial` of another is done. Demands it. */
+static bool is_past(CUstream stream, unsigned long long serial) {
+    unsigned long long last = 0;
+    for (const struct shim_op *op = stream->head; op && op->serial < serial; op = op->next) last = op->number;
+    if (last) demand(stream, last);
+    return !last && !(stream->running && stream->running_serial < serial);
+}
+
+/* The default stream and the ones that are not CU_STREAM_NON_BLOCKING come after one another. */
+static bool is_its_turn(CUstream stream, unsigned long long serial) {
+    CUstream null_stream = stream->object.context->null_stream;
+    bool turn = true;
+    if (stream->flags & 1) return true;
+    if (stream != null_stream) return is_past(null_stream, serial);
+    for (struct shim_object *o = shim_first_object(); o; o = o->next) {
+        CUstream other = (CUstream)o;
+        if (o->kind != KIND_STREAM || o->context != stream->object.context) continue;
+        if (other != stream && !(other->flags & 1) && !is_past(other, serial)) turn = false;
+    }
+    return turn;
+}
+
 /* Whether the first operation of a stream can be done now. Demands what it waits for. */
 static bool runnable(CUstream stream) {
     const struct shim_op *op = stream->head;
     if (stream->running || !op) return false;
     if (stream->object.context->dead) return !(op->kind == OP_FREE && kernel_runs);
-    if (op->number > stream->demanded) return false;
+    if (op->number > stream->demanded || !is_its_turn(stream, op->serial)) return false;
     if (op->kind == OP_KERNEL) return !kernel_runs;
     if (op->kind == OP_WAIT && op->mark && !op->mark->done) {
         demand(op->mark->stream, op->mark->number);
@@ -126,6 +149,7 @@ static bool step(void) {
     unsigned long long number = op->number;
     if (!(found->head = op->next)) found->tail = NULL;
     found->running = true;
+    found->running_serial = op->serial;
     perform(found, op);
     found->running = false;
     found->done = number;
@@ -178,6 +202,7 @@ CUresult shim_queue(CUstream stream, const struct shim_op *op) {
     *copy = *op;
     copy->next = NULL;
     copy->number = ++stream->queued;
+    copy->serial = ++last_serial;
     if (stream->tail)
         stream->tail->next = copy;
     else

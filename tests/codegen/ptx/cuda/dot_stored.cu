@@ -39,7 +39,7 @@ extern "C" __global__ void __launch_bounds__(256, 3) k0_dot_stored(
         auto save = [&](input &in, const long long p) __attribute__((always_inline)) {
             *weft_groups<4>(out2 + p) = in.y2;
         };
-        auto visit = [&](auto &lane, input &in, const int s, const int e, const long long p) __attribute__((always_inline)) {
+        auto visit = [&](auto &lane, input &in, const int s, const int h, const int e, const long long p) __attribute__((always_inline)) {
             float r0;
             body(in.x0.of[e], in.x1.of[e], in.y2.of[e], r0);
             weft_get<0>(lane).add(r0);

@@ -29,17 +29,17 @@ extern "C" __global__ void __launch_bounds__(256, 2) k0_mean_var(
         auto read = [&](input &in, const long long p) __attribute__((always_inline)) {
             in.x0 = *weft_groups<2>(in0 + p);
         };
-        double held1[16][2];
-        auto visit = [&](auto &lane, input &in, const int s, const int e, const long long p) __attribute__((always_inline)) {
+        double held1[17][2];
+        auto visit = [&](auto &lane, input &in, const int s, const int h, const int e, const long long p) __attribute__((always_inline)) {
             double r0;
             double r1;
             bool r2;
             body(in.x0.of[e], r0, r1, r2);
             weft_get<0>(lane).add(r0);
-            held1[s][e] = r1;
+            held1[h][e] = r1;
         };
-        auto repeat = [&](auto &lane, const auto &means, input &in, const int s, const int e, const long long p) __attribute__((always_inline)) {
-            weft_get<1>(lane).add(weft_get<1>(means).square(held1[s][e]));
+        auto repeat = [&](auto &lane, const auto &means, input &in, const int s, const int h, const int e, const long long p) __attribute__((always_inline)) {
+            weft_get<1>(lane).add(weft_get<1>(means).square(held1[h][e]));
         };
         work.template reduce<16, true, true, input>(weft_never(), read, one, visit, weft_skip(), weft_skip(), repeat);
         if (work.finish()) {

@@ -29,19 +29,19 @@ extern "C" __global__ void __launch_bounds__(256, 1) k0_nanvar(
         auto one = [&](input &in, const int e, const long long p) __attribute__((always_inline)) {
             in.x0.of[e] = row0[p];
         };
-        float held0[16][4];
-        unsigned long long kept0 = 0; // a bit for each of them: it counts
-        auto visit = [&](auto &lane, input &in, const int s, const int e, const long long p) __attribute__((always_inline)) {
+        float held0[17][4];
+        unsigned kept0[3] = {}; // a bit for each of them: it counts
+        auto visit = [&](auto &lane, input &in, const int s, const int h, const int e, const long long p) __attribute__((always_inline)) {
             float r0;
             bool r1;
             body(in.x0.of[e], r0, r1);
             weft_get<0>(lane).add(r0, r1);
-            held0[s][e] = r0;
-            kept0 |= (unsigned long long)r1 << (s * 4 + e);
+            held0[h][e] = r0;
+            kept0[h / 8] |= (unsigned)r1 << (h % 8 * 4 + e);
             weft_get<1>(lane).add(r0, s);
         };
-        auto repeat = [&](auto &lane, const auto &means, input &in, const int s, const int e, const long long p) __attribute__((always_inline)) {
-            weft_get<0>(lane).add(weft_get<0>(means).square(held0[s][e]), (kept0 >> (s * 4 + e) & 1) != 0);
+        auto repeat = [&](auto &lane, const auto &means, input &in, const int s, const int h, const int e, const long long p) __attribute__((always_inline)) {
+            weft_get<0>(lane).add(weft_get<0>(means).square(held0[h][e]), (kept0[h / 8] >> (h % 8 * 4 + e) & 1) != 0);
         };
         work.template reduce<16, true, true, input>(weft_never(), weft_skip(), one, visit, weft_skip(), weft_skip(), repeat);
         if (work.finish()) {

@@ -27,7 +27,7 @@ extern "C" __global__ void __launch_bounds__(256, 1) k0_plane(
             const long long i1 = p / n2, i2 = p - i1 * n2;
             in.x0.of[e] = row0[i1 * stride0_1 + i2 * stride0_2];
         };
-        auto visit = [&](auto &lane, input &in, const int s, const int e, const long long p) __attribute__((always_inline)) {
+        auto visit = [&](auto &lane, input &in, const int s, const int h, const int e, const long long p) __attribute__((always_inline)) {
             const long long i1 = p / n2, i2 = p - i1 * n2;
             (void)i2;
             long long r0;

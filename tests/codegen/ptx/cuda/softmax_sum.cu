@@ -31,7 +31,7 @@ extern "C" __global__ void __launch_bounds__(256, 1) k0_softmax_sum(
         auto read = [&](input &in, const long long p) __attribute__((always_inline)) {
             in.x0 = *weft_groups<4>(row0 + p);
         };
-        auto visit = [&](auto &lane, input &in, const int s, const int e, const long long p) __attribute__((always_inline)) {
+        auto visit = [&](auto &lane, input &in, const int s, const int h, const int e, const long long p) __attribute__((always_inline)) {
             float r0;
             body(in.x0.of[e], r0);
             weft_get<0>(lane).add(r0);

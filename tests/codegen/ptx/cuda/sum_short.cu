@@ -24,7 +24,7 @@ extern "C" __global__ void __launch_bounds__(256, 3) k0_sum_short(
         auto one = [&](input &in, const int e, const long long p) __attribute__((always_inline)) {
             in.x0.of[e] = row0[p * stride0_2];
         };
-        auto visit = [&](auto &lane, input &in, const int s, const int e, const long long p) __attribute__((always_inline)) {
+        auto visit = [&](auto &lane, input &in, const int s, const int h, const int e, const long long p) __attribute__((always_inline)) {
             double r0;
             body(in.x0.of[e], r0);
             weft_get<0>(lane).add(r0);
