@@ -38,14 +38,13 @@ static void lanes_choose(struct cu *c, struct reduce_work *work) {
     work->held = variances == 1 && simple && !work->across && c->body.weight <= LANES_HELD_WEIGHT;
     /* What was read before must not be read again where the body's stores may have changed it. */
     if (variances && stores && c->variant->aliased) work->held = true;
-    work->careful = work->held && !simple;
     work->unroll = LANES_UNROLL;
     if (c->body.can_fail) work->unroll = 1;
     while (work->unroll > 1 &&
            (bytes * work->unroll > LANES_UNROLL_BYTES || weight * several * work->unroll > LANES_UNROLL_WEIGHT))
         work->unroll /= 2;
     if (c->body.loops || weight * several > LANES_HEAVY) work->unroll = 0, work->grouped = false;
-    if (work->held) work->unroll = work->careful ? -REDUCE_HELD : REDUCE_HELD;
+    if (work->held) work->unroll = REDUCE_HELD;
 }
 
 /* --- elements ----------------------------------------------------------------------------------------------------- */
@@ -124,15 +123,15 @@ static void lanes_call_body(struct cu *c, const struct reduce_work *work, bool s
 }
 
 static void lanes_define_visits(struct cu *c, const struct reduce_work *work) {
-    cu_open(c, "auto visit = [&](auto &lane, input &in, const int s, const int e, const long long p) "
-               "__attribute__((always_inline))");
+    cu_open(c, "auto visit = [&](auto &lane, input &in, const int s, const int h, const int e, "
+               "const long long p) __attribute__((always_inline))");
     lanes_call_body(c, work, true);
     reduce_add(c, work);
     cu_close(c, ";");
     if (!work->twice) return;
-    cu_open(c,
-            "auto repeat = [&](auto &lane, const auto &means, input &in, const int s, const int e, const long long p)"
-            " __attribute__((always_inline))");
+    cu_open(c, "auto repeat = [&](auto &lane, const auto &means, input &in, const int s, const int h, const int e, "
+               "const long long p)"
+               " __attribute__((always_inline))");
     if (!work->held) lanes_call_body(c, work, false);
     reduce_add_again(c, work);
     cu_close(c, ";");

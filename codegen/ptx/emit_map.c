@@ -377,12 +377,13 @@ void cu_shape_map(const struct ptx_kernel *kernel, const int64_t *extents, int64
     for (int j = 0; j < kernel->n_par - 1; j++) rows *= extents[j];
     out->value[0] = smaller(head, columns);
 
-    /* Threads that a row can use; where that is less than a block, rows share one. */
+    /* Threads that a row can use, each with `unroll` groups if that leaves it whole warps; where that is less than a
+     * block, rows share one. */
     int64_t groups = (columns - out->value[0]) / kernel->vector;
     if (groups < 1) groups = 1;
     int across = kernel->threads;
     if (rows > 1)
-        while (across > 1 && across / 2 >= groups) across /= 2;
+        while (across > 1 && (int64_t)(across / 2) * (across > 32 ? kernel->unroll : 1) >= groups) across /= 2;
     const int down = kernel->threads / across;
     out->block[0] = (unsigned)across;
     out->block[1] = (unsigned)down;

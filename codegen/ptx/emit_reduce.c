@@ -90,9 +90,9 @@ int reduce_weight(const struct reduce_work *work) {
         case REDUCE_MIN:
         case REDUCE_MAX:
         case REDUCE_FMIN:
-        case REDUCE_FMAX: weight += dtype_is_float(entry->x->type) ? 6 : 2; break;
+        case REDUCE_FMAX: weight += dtype_is_float(entry->x->type) ? 4 : 2; break;
         case REDUCE_VAR: weight += 4; break;
-        default: weight += entry->state_bytes == 16 ? 8 : 2; break;
+        default: weight += entry->state_bytes == 16 ? 12 : 2; break;
         }
     }
     return weight;
@@ -111,7 +111,7 @@ size_t reduce_state_bytes(const struct reduce_work *work) {
 }
 
 int reduce_chunk(size_t bytes) {
-    return bytes <= 16 ? 8 : bytes <= 32 ? 4 : bytes <= 64 ? 2 : 1;
+    return bytes <= 8 ? 4 : 2;
 }
 
 int reduce_stacked(size_t bytes) {
@@ -205,8 +205,8 @@ void reduce_define_held(struct cu *c, const struct reduce_work *work) {
     for (int i = 0; i < work->n && work->held; i++) {
         const struct reduce_entry *entry = &work->entries[i];
         if (!entry->is_var) continue;
-        cu_line(c, "%s held%d[%d][%d];", cu_type(entry->x->type), i, REDUCE_RUN, work->vector);
-        if (entry->counted) cu_line(c, "unsigned long long kept%d = 0; // a bit for each of them: it counts", i);
+        cu_line(c, "%s held%d[%d][%d];", cu_type(entry->x->type), i, REDUCE_RUN + 1, work->vector);
+        if (entry->counted) cu_line(c, "unsigned kept%d[3] = {}; // a bit for each of them: it counts", i);
     }
 }
 
@@ -219,9 +219,9 @@ void reduce_add(struct cu *c, const struct reduce_work *work) {
             cu_line(c, entry->state_bytes == 16 ? "weft_get<%d>(lane).add(r%d, s);" : "weft_get<%d>(lane).add(r%d);", i,
                     entry->first);
         if (!entry->is_var || !work->held) continue;
-        cu_line(c, "held%d[s][e] = r%d;", i, entry->first);
+        cu_line(c, "held%d[h][e] = r%d;", i, entry->first);
         if (entry->counted)
-            cu_line(c, "kept%d |= (unsigned long long)r%d << (s * %d + e);", i, entry->first + 1, work->vector);
+            cu_line(c, "kept%d[h / 8] |= (unsigned)r%d << (h %% 8 * %d + e);", i, entry->first + 1, work->vector);
     }
 }
 
@@ -229,9 +229,9 @@ void reduce_add_again(struct cu *c, const struct reduce_work *work) {
     for (int i = 0; i < work->n; i++) {
         const struct reduce_entry *entry = &work->entries[i];
         if (!entry->is_var) continue;
-        const char *x = work->held ? cu_text(c, "held%d[s][e]", i) : cu_text(c, "r%d", entry->first), *flag = "";
+        const char *x = work->held ? cu_text(c, "held%d[h][e]", i) : cu_text(c, "r%d", entry->first), *flag = "";
         if (entry->counted)
-            flag = work->held ? cu_text(c, ", (kept%d >> (s * %d + e) & 1) != 0", i, work->vector)
+            flag = work->held ? cu_text(c, ", (kept%d[h / 8] >> (h %% 8 * %d + e) & 1) != 0", i, work->vector)
                               : cu_text(c, ", r%d", entry->first + 1);
         cu_line(c, "weft_get<%d>(lane).add(weft_get<%d>(means).square(%s)%s);", i, i, x, flag);
     }

@@ -1,7 +1,7 @@
 /* emit_reduce.h: what KERNEL_LANES and KERNEL_COLUMNS share. Private to emit_lanes.c, emit_columns.c, emit_reduce.c,
  * shape_reduce.c.
  *
- * The machinery is in prelude/reduce.cuh: weft_rows and weft_columns walk over memory and keep the order of additions.
+ * The machinery is in prelude/: weft_rows and weft_columns walk over memory and keep the order of additions.
  * A kernel's text tells them, in lambdas, how elements are read (`read`: V of them, `one`: one of the V), what is done
  * with each (`visit`), and, for REDUCE_VAR, what is done the second time (`repeat`). */
 #ifndef CODEGEN_PTX_EMIT_REDUCE_H
@@ -16,6 +16,7 @@ enum {
     REDUCE_TEAM = 64, /* threads that take a block; 16 take a run */
     REDUCE_COLUMN_RUN = 64,
     REDUCE_HELD = 16, /* steps at a time that say: all of a run, to be kept in registers */
+    REDUCE_CHUNK = 2, /* COLUMNS: segments' states that a thread takes at a time: as in columns.cuh */
 };
 
 /* What ptx_grid.value[] holds. */
@@ -39,7 +40,6 @@ struct reduce_work {
     int *of;           /* [n_reductions]: entry */
     bool twice;        /* some entry is a variance */
     bool held;         /* what the second pass needs stays in registers */
-    bool careful;      /* held, but the body must not run for missing elements */
     int vector;        /* elements that a thread takes side by side */
     bool grouped;      /* PTX_UNIT operands are moved in groups of `vector` */
     int unroll;        /* steps at a time */
@@ -88,7 +88,7 @@ enum reduce_user {
 }; /* addresses of rows; of what moves; OP_index */
 void reduce_decode(struct cu *c, const char *position, int first, int n, unsigned users);
 
-/* How many states of `bytes` bytes a thread takes at a time: as weft_chunk_of. */
+/* LANES: how many segments' states of `bytes` bytes a thread takes at the end: as in rows.cuh. */
 int reduce_chunk(size_t bytes);
 /* COLUMNS: levels of pending states of `bytes` bytes that are in shared memory: as weft_stacked. */
 int reduce_stacked(size_t bytes);

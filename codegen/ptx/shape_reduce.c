@@ -69,7 +69,7 @@ static void shape_lanes(const struct ptx_kernel *kernel, const int64_t *extents,
         teams = blocks <= 1 ? 0 : blocks == 2 ? 1 : 2;
         sets = shape_ceil(rows, 4 >> teams);
         const int64_t groups = shape_ceil(blocks, (int64_t)1 << teams);
-        span = shape_span(rows, groups, 2 * resident, REDUCE_THREADS * reduce_chunk(kernel->state_bytes / 2));
+        span = shape_span(rows, groups, 2 * resident, REDUCE_THREADS * reduce_chunk(kernel->state_bytes));
         segments = groups > 1 ? shape_ceil(groups, (int64_t)1 << span) : 1;
     }
     const int64_t items = sets * segments;
@@ -100,7 +100,7 @@ static void shape_columns(const struct ptx_kernel *kernel, const int64_t *extent
     const int64_t tiles = outers * shape_ceil(columns, (int64_t)kernel->vector << across);
     const int64_t sets = shape_ceil(tiles, (int64_t)1 << (8 - across - runs)),
                   groups = shape_ceil(parts, (int64_t)1 << runs);
-    const int64_t round = (int64_t)reduce_chunk((size_t)kernel->vector * kernel->state_bytes) << runs;
+    const int64_t round = (int64_t)REDUCE_CHUNK << runs;
     const int64_t most = SHAPE_ROUNDS * round > SHAPE_SEGMENTS ? SHAPE_ROUNDS * round : SHAPE_SEGMENTS;
     const int span = shape_span(sets, groups, wanted, most);
     const int64_t segments = groups > 1 ? shape_ceil(groups, (int64_t)1 << span) : 1, items = sets * segments;

@@ -34,26 +34,37 @@ __device__ __forceinline__ bool weft_cancelled(const volatile weft_watch *watch,
 }
 
 // piece: weft_fault
-// A subscript is out of range. Of all that are, that of the smallest (order, at) is kept.
+// A subscript is out of range. Of all that are, that of the smallest (order, at) is kept. One thread of a warp at a
+// time: the one that holds the lock need not wait for neighbours that wait for it.
 __device__ __noinline__ void weft_fault(volatile weft_watch *watch, long long order, long long at, int site, int operand,
                                         int dim, long long index, long long size)
 {
-    // An earlier one is known already? `order` is written after `position`, and both only ever become smaller.
-    const long long known = watch->order;
-    __threadfence();
-    if (known < order || (known == order && watch->position < at)) return;
-    while (atomicCAS((int *)&watch->lock, 0, 1) != 0) __nanosleep(100);
-    __threadfence();
-    if (order < watch->order || (order == watch->order && at < watch->position)) {
-        watch->position = at;
-        watch->index = index;
-        watch->size = size;
-        watch->site = site;
-        watch->operand = operand;
-        watch->dim = dim;
-        __threadfence();
-        watch->order = order;
+    const int lane = (int)((threadIdx.x + blockDim.x * threadIdx.y) % 32);
+#pragma unroll 1
+    for (unsigned todo = __activemask(); todo; todo &= todo - 1) {
+        if (__ffs((int)todo) - 1 != lane) continue;
+        for (;;) {
+            // An earlier one is known already? `order` is written after `position`, and both only ever become smaller.
+            const long long known = watch->order;
+            __threadfence();
+            if (known < order || (known == order && watch->position < at)) break;
+            if (atomicCAS((int *)&watch->lock, 0, 1) == 0) {
+                __threadfence();
+                if (order < watch->order || (order == watch->order && at < watch->position)) {
+                    watch->position = at;
+                    watch->index = index;
+                    watch->size = size;
+                    watch->site = site;
+                    watch->operand = operand;
+                    watch->dim = dim;
+                    __threadfence();
+                    watch->order = order;
+                }
+                __threadfence();
+                atomicExch((int *)&watch->lock, 0);
+                break;
+            }
+            __nanosleep(100);
+        }
     }
-    __threadfence();
-    atomicExch((int *)&watch->lock, 0);
 }
