@@ -143,7 +143,8 @@ int reduce_resident(const struct cu *c, const struct reduce_work *work) {
         return 1;
     bool plain = true; /* sums and variances of all elements */
     for (int i = 0; i < work->n; i++) plain &= !work->entries[i].counted && work->entries[i].state_bytes != 16;
-    if (work->held) return work->n <= 2 && plain ? 2 : 1;
+    /* What is held leaves no register for a conversion, or for what short rows need besides. */
+    if (work->held) return work->n <= 2 && plain && c->body.operations == 0 && !c->variant->short_rows ? 2 : 1;
     int words = work->unroll * reduce_step_bytes(c, work->vector) / 4;
     for (int i = 0; i < work->n; i++)
         words += work->vector * (work->entries[i].state_bytes == 8 ? dtype_size(work->entries[i].x->type) > 4 ? 2 : 1
