@@ -55,6 +55,11 @@ bool output_may_be_direct(const struct call *call, const struct plan_entry *entr
 bool output_is_written(const struct run *run, int slot);
 /* False, with an error, if the result's sizes are not the output's. */
 bool output_has_shape(struct call *call, const struct run *run, int number, const DLTensor *out);
+/* An array of the run whose first element is at `first`, or at that address of the call's GPU: true if another output
+ * than those that were written at once (`direct`) is going to be copied over it. */
+bool output_will_overwrite(const struct run *run, const struct results *results, const struct bound *bound,
+                           bool direct(const struct run *run, int slot), int slot, const char *first,
+                           const int64_t *stride);
 /* Results in host memory that are memory of the caller move away if an output is going to be copied over them. */
 bool output_step_aside(struct call *call, struct run *run, const struct results *results, const struct bound *bound);
 /* Gives a slot's array in host memory to the caller: its buffer if nobody else has it, else a copy. NULL: no memory. */

@@ -36,20 +36,7 @@ static bool step_aside(struct run *run, int number, const struct results *result
     struct gpu_slot *there = &run->gpu->slots[slot];
     if (!there->there || there->buffer || is_direct(run, slot)) return true;
     const char *first = (const char *)(uintptr_t)there->address;
-    struct bound here = {.begin = first, .end = first + dtype_size(plan->slots[slot].type)};
-    for (int d = 0; d < plan->slots[slot].rank; d++) {
-        int64_t size = run->slots[slot].shape[d];
-        if (size == 0) return true;
-        int64_t reach = (size - 1) * there->stride[d];
-        if (reach < 0)
-            here.begin += reach;
-        else
-            here.end += reach;
-    }
-    bool meets = false;
-    for (int i = 0; i < results->n; i++)
-        meets |= !is_direct(run, plan->output_slots[i]) && output_overlap(&here, &bound[i]);
-    if (!meets) return true;
+    if (!output_will_overwrite(run, results, bound, is_direct, slot, first, there->stride)) return true;
     int64_t stride[TYPE_MAX_RANK];
     struct cuda_buffer *buffer = copy_slot(run, slot, stride);
     if (!buffer) return false;

@@ -71,6 +71,25 @@ static struct buffer *copy_slot(struct run *run, int number, int64_t *stride) {
     return buffer;
 }
 
+bool output_will_overwrite(const struct run *run, const struct results *results, const struct bound *bound,
+                           bool direct(const struct run *run, int slot), int slot, const char *first,
+                           const int64_t *stride) {
+    const struct plan *plan = run->plan;
+    struct bound here = {.begin = first, .end = first + dtype_size(plan->slots[slot].type)};
+    for (int d = 0; d < plan->slots[slot].rank; d++) {
+        int64_t size = run->slots[slot].shape[d];
+        if (size == 0) return false;
+        int64_t reach = (size - 1) * stride[d];
+        if (reach < 0)
+            here.begin += reach;
+        else
+            here.end += reach;
+    }
+    for (int i = 0; i < results->n; i++)
+        if (!direct(run, plan->output_slots[i]) && output_overlap(&here, &bound[i])) return true;
+    return false;
+}
+
 /* An output that is an input's memory moves away if an output is going to be copied over it. */
 static bool step_aside(struct call *call, struct run *run, int number, const struct results *results,
                        const struct bound *bound) {
@@ -79,19 +98,8 @@ static bool step_aside(struct call *call, struct run *run, int number, const str
     struct run_slot *slot = &run->slots[slot_number];
     const struct plan_slot *info = &plan->slots[slot_number];
     if (!slot->data || slot->buffer || output_is_written(run, slot_number)) return true;
-    struct bound here = {.begin = slot->data, .end = slot->data + dtype_size(info->type)};
-    for (int d = 0; d < info->rank; d++) {
-        if (slot->shape[d] == 0) return true;
-        int64_t reach = (slot->shape[d] - 1) * slot->stride[d];
-        if (reach < 0)
-            here.begin += reach;
-        else
-            here.end += reach;
-    }
-    bool meets = false;
-    for (int i = 0; i < results->n; i++)
-        meets |= !output_is_written(run, plan->output_slots[i]) && output_overlap(&here, &bound[i]);
-    if (!meets) return true;
+    if (!output_will_overwrite(run, results, bound, output_is_written, slot_number, slot->data, slot->stride))
+        return true;
     int64_t stride[TYPE_MAX_RANK];
     struct buffer *buffer = copy_slot(run, slot_number, stride);
     if (!buffer) {

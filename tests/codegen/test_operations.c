@@ -9,32 +9,13 @@
 #include <cmocka.h>
 
 #include "maker.h"
+#include "support/operations.h"
 
 static const enum dtype all_types[] = {TY_BOOL, TY_I8,  TY_I16, TY_I32, TY_I64, TY_U8,
                                        TY_U16,  TY_U32, TY_U64, TY_F32, TY_F64};
 enum { N_TYPES = sizeof all_types / sizeof *all_types, MOST = 3072 };
 
 static struct maker maker;
-
-/* Does the operation exist for this type? The checker sees to it that kernels hold no other. */
-static bool exists(enum op op, enum dtype type) {
-    bool is_float = dtype_is_float(type);
-    switch (op_info[op].rule) {
-    case RULE_ARITH: return type != TY_BOOL && (op != OP_div || is_float);
-    case RULE_DIVIDE:
-    case RULE_FLOAT:
-    case RULE_FLOAT_INT: return is_float;
-    case RULE_BITS: return !is_float;
-    case RULE_SHIFT: return dtype_is_int(type);
-    case RULE_LOGIC: return type == TY_BOOL;
-    default: return true;
-    }
-}
-
-static enum dtype result_type(enum op op, enum dtype type) {
-    enum op_rule rule = op_info[op].rule;
-    return rule == RULE_COMPARE || rule == RULE_CLASSIFY || rule == RULE_LOGIC ? TY_BOOL : type;
-}
 
 static union scalar grid[3][64];
 static _Alignas(64) char input[3][8 * MOST], output[8 * MOST + 64];
@@ -91,7 +72,7 @@ static void test_operations(void **state) {
         if ((info->lower != LOWER_INST && info->lower != LOWER_CALL) || op == OP_convert) continue;
         for (int t = 0; t < N_TYPES; t++) {
             enum dtype type = all_types[t], types[3] = {type, type, type};
-            if (!exists((enum op)op, type)) continue;
+            if (!operation_takes((enum op)op, type)) continue;
             if (op == OP_select) types[0] = TY_BOOL;
             if (op == OP_ldexp) types[1] = TY_I32;
             int n[3] = {0}, total = 0;
@@ -103,7 +84,7 @@ static void test_operations(void **state) {
                     if (info->arity > 2) maker_put(types[2], input[2], total, grid[2][(7 * i + 3 * j) % n[2]]);
                     total++;
                 }
-            run_one((enum op)op, type, type, result_type((enum op)op, type), types, info->arity, total);
+            run_one((enum op)op, type, type, operation_gives((enum op)op, type), types, info->arity, total);
         }
     }
 }

@@ -8,6 +8,7 @@
 #include "gpu/fake_math.h"
 #include "gpu/fixture.h"
 #include "oracle/oracle.h"
+#include "support/operations.h"
 
 enum { MOST = 2400 };
 
@@ -32,22 +33,6 @@ static void check(const char *source, const struct oracle_input *inputs, int n) 
 }
 
 /* --- operations --------------------------------------------------------------------------------------------------- */
-
-/* Does the front end take it for this type, without a conversion? */
-static bool exists(enum op op, enum dtype type) {
-    bool is_float = dtype_is_float(type);
-    switch (op_info[op].rule) {
-    case RULE_NONE: return false;
-    case RULE_ARITH: return type != TY_BOOL;
-    case RULE_DIVIDE:
-    case RULE_FLOAT:
-    case RULE_FLOAT_INT: return is_float;
-    case RULE_BITS: return !is_float;
-    case RULE_SHIFT: return dtype_is_int(type);
-    case RULE_LOGIC: return type == TY_BOOL;
-    default: return true;
-    }
-}
 
 /* x, y and z: all pairs of awkward values, and something third. */
 static int64_t fill_pairs(enum dtype type) {
@@ -94,7 +79,8 @@ static void test_operations(void **state) {
             strbuf_init(&calls, &arena);
             for (int count = 0; op < OP_COUNT && count < ORACLE_OUTPUTS; op++) {
                 size_t length = calls.length;
-                if (exists((enum op)op, type)) put_call(&calls, (enum op)op, type);
+                if (op_info[op].rule != RULE_NONE && operation_takes((enum op)op, type))
+                    put_call(&calls, (enum op)op, type);
                 count += calls.length > length;
             }
             if (!calls.length) continue;

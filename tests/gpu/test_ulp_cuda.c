@@ -28,26 +28,6 @@ static bool has_promise(enum op op, enum dtype type, double x) {
     return type == TY_F64 ? x < -23.0001 || x > -2.2637 : x < -10.001 || x > -2.264;
 }
 
-static void compute(enum op op, enum dtype type, const struct ulp_points *points, void *out) {
-    char source[200];
-    const char *t = dtype_name(type), *name = op_info[op].name;
-    jit_error error = {0};
-    bool two = op_info[op].arity == 2;
-    snprintf(source, sizeof source, two ? "param x: %s[n]\nparam y: %s[n]\n%s(x, y)" : "param x: %s[n]\n%.0s%s(x)", t,
-             t, name);
-    jit_function *function = fixture_compile(context, source);
-    int dl = type == TY_F64 ? JIT_F64 : JIT_F32;
-    const DLTensor *in[] = {jit_array(points->x[type == TY_F64], dl, points->n),
-                            jit_array(points->y[type == TY_F64], dl, points->n)};
-    DLTensor *results[] = {jit_array(out, dl, points->n)};
-    if (jit_call(function, in, two ? 2 : 1, results, 1, &error) != JIT_OK) fail_msg("%s: %s", source, error.message);
-    jit_function_free(function);
-}
-
-static double value(const void *array, enum dtype type, int i) {
-    return type == TY_F64 ? ((const double *)array)[i] : (double)((const float *)array)[i];
-}
-
 static void sweep(enum op op, enum dtype type) {
     struct ulp_points points;
     int wide = type == TY_F64;
@@ -55,13 +35,14 @@ static void sweep(enum op op, enum dtype type) {
     ulp_points_make(&points, op, type);
     void *got = malloc((size_t)points.n * sizeof(double));
     assert_non_null(got);
-    compute(op, type, &points, got);
+    ulp_points_compute(&points, context, op, type, got);
     struct ulp_reference *reference = ulp_reference_new(type);
     for (int i = 0; i < points.n; i++) {
-        double x = value(points.x[wide], type, i), y = op_info[op].arity == 2 ? value(points.y[wide], type, i) : 0;
+        double x = ulp_points_value(points.x[wide], type, i),
+               y = op_info[op].arity == 2 ? ulp_points_value(points.y[wide], type, i) : 0;
         if (!has_promise(op, type, x)) continue;
         ulp_reference_set(reference, op, x, y);
-        double error = ulp_reference_error(reference, value(got, type, i));
+        double error = ulp_reference_error(reference, ulp_points_value(got, type, i));
         if (error <= worst) continue;
         worst = error;
         at[0] = x, at[1] = y;

@@ -48,28 +48,6 @@ static float bound_of(jit_context *context, enum op op, enum dtype type, const c
     return bound > 0 ? bound : 0.5f;
 }
 
-/* Results of `op` for n points. */
-static void compute(jit_context *context, enum op op, enum dtype type, const struct ulp_points *points, void *out) {
-    char source[200];
-    const char *t = dtype_name(type), *name = op_info[op].name;
-    jit_error error = {0};
-    bool two = op_info[op].arity == 2;
-    snprintf(source, sizeof source, two ? "param x: %s[n]\nparam y: %s[n]\n%s(x, y)" : "param x: %s[n]\n%.0s%s(x)", t,
-             t, name);
-    jit_function *function = jit_compile(context, source, &error);
-    if (!function) fail_msg("%s: %s", source, error.message);
-    int dl = type == TY_F64 ? JIT_F64 : JIT_F32;
-    const DLTensor *in[] = {jit_array(points->x[type == TY_F64], dl, points->n),
-                            jit_array(points->y[type == TY_F64], dl, points->n)};
-    DLTensor *results[] = {jit_array(out, dl, points->n)};
-    if (jit_call(function, in, two ? 2 : 1, results, 1, &error) != JIT_OK) fail_msg("%s: %s", source, error.message);
-    jit_function_free(function);
-}
-
-static double value(const void *array, enum dtype type, int i) {
-    return type == TY_F64 ? ((const double *)array)[i] : (double)((const float *)array)[i];
-}
-
 static void sweep(enum op op, enum dtype type) {
     struct ulp_points points;
     int wide = type == TY_F64;
@@ -81,15 +59,15 @@ static void sweep(enum op op, enum dtype type) {
         if (!contexts[mode]) continue;
         got[mode] = malloc((size_t)points.n * sizeof(double));
         assert_non_null(got[mode]);
-        compute(contexts[mode], op, type, &points, got[mode]);
+        ulp_points_compute(&points, contexts[mode], op, type, got[mode]);
     }
     struct ulp_reference *reference = ulp_reference_new(type);
     for (int i = 0; i < points.n; i++) {
-        double x = value(points.x[wide], type, i), y = value(points.y[wide], type, i);
+        double x = ulp_points_value(points.x[wide], type, i), y = ulp_points_value(points.y[wide], type, i);
         ulp_reference_set(reference, op, x, y);
         for (int mode = 0; mode < ULP_MODES; mode++) {
             if (!got[mode]) continue;
-            double error = ulp_reference_error(reference, value(got[mode], type, i));
+            double error = ulp_reference_error(reference, ulp_points_value(got[mode], type, i));
             if (error <= (double)row->error[mode][wide]) continue;
             row->error[mode][wide] = (float)error;
             row->at[mode][wide][0] = x, row->at[mode][wide][1] = y;

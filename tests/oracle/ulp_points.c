@@ -3,7 +3,10 @@
 
 #include <float.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
+
+#include "support/check.h"
 
 enum { RANDOM_POINTS = 1600, MOST = 4000 };
 
@@ -236,4 +239,25 @@ void ulp_points_make(struct ulp_points *points, enum op op, enum dtype type) {
 
 void ulp_points_free(struct ulp_points *points) {
     for (int wide = 0; wide < 2; wide++) free(points->x[wide]), free(points->y[wide]);
+}
+
+void ulp_points_compute(const struct ulp_points *points, jit_context *context, enum op op, enum dtype type, void *out) {
+    char source[200];
+    const char *t = dtype_name(type), *name = op_info[op].name;
+    jit_error error = {0};
+    bool two = op_info[op].arity == 2;
+    snprintf(source, sizeof source, two ? "param x: %s[n]\nparam y: %s[n]\n%s(x, y)" : "param x: %s[n]\n%.0s%s(x)", t,
+             t, name);
+    jit_function *function = jit_compile(context, source, &error);
+    if (!function) fail_msg("%s: %s", source, error.message);
+    int dl = type == TY_F64 ? JIT_F64 : JIT_F32;
+    const DLTensor *in[] = {jit_array(points->x[type == TY_F64], dl, points->n),
+                            jit_array(points->y[type == TY_F64], dl, points->n)};
+    DLTensor *results[] = {jit_array(out, dl, points->n)};
+    if (jit_call(function, in, two ? 2 : 1, results, 1, &error) != JIT_OK) fail_msg("%s: %s", source, error.message);
+    jit_function_free(function);
+}
+
+double ulp_points_value(const void *array, enum dtype type, int i) {
+    return type == TY_F64 ? ((const double *)array)[i] : (double)((const float *)array)[i];
 }

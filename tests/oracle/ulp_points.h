@@ -3,6 +3,8 @@
 #ifndef ORACLE_ULP_POINTS_H
 #define ORACLE_ULP_POINTS_H
 
+#include <weft/jit.h>
+
 #include "ir/ops.h"
 
 struct ulp_points {
@@ -13,5 +15,10 @@ struct ulp_points {
 
 void ulp_points_make(struct ulp_points *points, enum op op, enum dtype type);
 void ulp_points_free(struct ulp_points *points);
+/* The function's results at all points, as compiled in `context`: out[n], of `type`. Fails the test if there are none.
+ */
+void ulp_points_compute(const struct ulp_points *points, jit_context *context, enum op op, enum dtype type, void *out);
+/* Entry i of an array of `type`. */
+double ulp_points_value(const void *array, enum dtype type, int i);
 
 #endif

@@ -118,24 +118,8 @@ const char *cases_own_text(const struct ptx_kernel *kernel) {
 }
 
 bool cases_op_exists(enum op op, enum dtype type) {
-    const bool is_float = dtype_is_float(type);
-    if (type == TY_NONE || type == TY_F16 || op_info[op].lower == LOWER_CUSTOM || op_info[op].lower == LOWER_EXPAND)
-        return false;
-    switch (op_info[op].rule) {
-    case RULE_ARITH: return type != TY_BOOL && (op != OP_div || is_float);
-    case RULE_DIVIDE:
-    case RULE_FLOAT:
-    case RULE_FLOAT_INT: return is_float;
-    case RULE_BITS: return !is_float;
-    case RULE_SHIFT: return dtype_is_int(type);
-    case RULE_LOGIC: return type == TY_BOOL;
-    default: return true;
-    }
-}
-
-enum dtype cases_op_result(enum op op, enum dtype type) {
-    const enum op_rule rule = op_info[op].rule;
-    return rule == RULE_COMPARE || rule == RULE_CLASSIFY || rule == RULE_LOGIC ? TY_BOOL : type;
+    return type != TY_NONE && type != TY_F16 && op_info[op].lower != LOWER_CUSTOM &&
+           op_info[op].lower != LOWER_EXPAND && operation_takes(op, type);
 }
 
 enum dtype cases_op_argument(enum op op, enum dtype type, int argument) {
@@ -173,7 +157,7 @@ struct cases_all *cases_all_operations(struct cases *cases, enum dtype type) {
     }
     for (int op = 0; op < OP_COUNT; op++)
         if (op != OP_convert && cases_op_exists((enum op)op, type))
-            add_result(task, arena, body, (enum op)op, cases_op_result((enum op)op, type), reads);
+            add_result(task, arena, body, (enum op)op, operation_gives((enum op)op, type), reads);
     for (enum dtype to = TY_BOOL; to < TY_COUNT; to++)
         if (to != TY_F16) add_result(task, arena, body, OP_convert, to, reads);
     struct ir_kernel kernel = {.name = arena_printf(arena, "k_%s", dtype_name(type)),

@@ -9,6 +9,7 @@
 
 #include "codegen/ptx/ptx.h"
 #include "support/check.h"
+#include "support/operations.h"
 
 struct ptx_case {
     const char *name; /* "triad" */
@@ -36,7 +37,6 @@ char *cases_read_file(struct arena *arena, const char *path); /* NULL if there i
 
 /* Kernels made in tests: how each operation is called. Does the operation exist for this type? */
 bool cases_op_exists(enum op op, enum dtype type);
-enum dtype cases_op_result(enum op op, enum dtype type);
 enum dtype cases_op_argument(enum op op, enum dtype type, int argument);
 
 /* All operations of a type in one kernel, elementwise along one dimension. */

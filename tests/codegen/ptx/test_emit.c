@@ -94,7 +94,7 @@ static void every_operation_has_a_spelling(void **state) {
         for (int type = 0; type < TY_COUNT; type++) {
             if (!cases_op_exists((enum op)op, (enum dtype)type)) continue;
             struct ir_kernel *kernel =
-                kernel_of(&cases->arena, (enum op)op, (enum dtype)type, cases_op_result((enum op)op, (enum dtype)type));
+                kernel_of(&cases->arena, (enum op)op, (enum dtype)type, operation_gives((enum op)op, (enum dtype)type));
             struct ptx_variant variant = {.access = unit, .aligned = true, .single_row = true, .ulp = 4};
             struct ptx_kernel out;
             assert_true(ptx_emit(&cases->arena, kernel, &variant, &out, &cases->why));

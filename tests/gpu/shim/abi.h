@@ -37,9 +37,6 @@ struct shim_host { /* the device's side, for kernels */
     void (*fail)(const char *what); /* ends the launch; does not return */
     double (*f64)(int function, double x, double y);
     float (*f32)(int function, float x, float y);
-    float (*from_half)(unsigned short bits);
-    unsigned short (*half_of_float)(float x);
-    unsigned short (*half_of_double)(double x);
 };
 
 struct shim_dim {

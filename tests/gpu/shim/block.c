@@ -5,7 +5,6 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
-#include <math.h>
 #include <stdint.h>
 #include <sys/mman.h>
 
@@ -414,114 +413,13 @@ bool shim_run_launch(const struct shim_launch *what) {
     return !failed;
 }
 
-/* --- elementary functions
- * ------------------------------------------------------------------------------------------------------- */
-
-static double sinpi_of(double x) {
-    double r = remainder(x, 2);
-    return fabs(r) <= 0.5 ? sin(M_PI * r) : sin(M_PI * (copysign(1, r) - r));
-}
-static double cospi_of(double x) {
-    double r = fabs(remainder(x, 2));
-    return r == 0.5 ? 0 : r <= 0.25 ? cos(M_PI * r) : r <= 0.75 ? sin(M_PI * (0.5 - r)) : -cos(M_PI * (1 - r));
-}
-static double rsqrt_of(double x) {
-    return 1 / sqrt(x);
-}
-
-double exp10(double x);
-float exp10f(float x);
-
-#define ONE(name)                                                                                                      \
-    case SHIM_##name: return name(x);
-static double libm_f64(int function, double x, double y) {
-    switch (function) {
-        ONE(exp)
-        ONE(exp2)
-        ONE(exp10) ONE(expm1) ONE(log) ONE(log2) ONE(log10) ONE(log1p) ONE(sin) ONE(cos) ONE(tan) ONE(asin) ONE(acos)
-            ONE(atan) ONE(sinh) ONE(cosh) ONE(tanh) ONE(asinh) ONE(acosh) ONE(atanh) ONE(erf) ONE(erfc) ONE(tgamma)
-                ONE(cbrt) case SHIM_lgamma : {
-            int sign;
-            double lgamma_r(double x, int *sign);
-            return lgamma_r(x, &sign);
-        }
-    case SHIM_sinpi: return sinpi_of(x);
-    case SHIM_cospi: return cospi_of(x);
-    case SHIM_rsqrt: return rsqrt_of(x);
-    case SHIM_pow: return pow(x, y);
-    case SHIM_atan2: return atan2(x, y);
-    case SHIM_hypot: return hypot(x, y);
-    }
-    abort();
-}
-#undef ONE
-#define ONE(name)                                                                                                      \
-    case SHIM_##name: return name##f(x);
-static float libm_f32(int function, float x, float y) {
-    switch (function) {
-        ONE(exp)
-        ONE(exp2)
-        ONE(exp10) ONE(expm1) ONE(log) ONE(log2) ONE(log10) ONE(log1p) ONE(sin) ONE(cos) ONE(tan) ONE(asin) ONE(acos)
-            ONE(atan) ONE(sinh) ONE(cosh) ONE(tanh) ONE(asinh) ONE(acosh) ONE(atanh) ONE(erf) ONE(erfc) ONE(tgamma)
-                ONE(cbrt) case SHIM_lgamma : {
-            int sign;
-            float lgammaf_r(float x, int *sign);
-            return lgammaf_r(x, &sign);
-        }
-    case SHIM_sinpi: return (float)sinpi_of(x);
-    case SHIM_cospi: return (float)cospi_of(x);
-    case SHIM_rsqrt: return (float)rsqrt_of(x);
-    case SHIM_pow: return powf(x, y);
-    case SHIM_atan2: return atan2f(x, y);
-    case SHIM_hypot: return hypotf(x, y);
-    }
-    abort();
-}
-#undef ONE
-
-static double f64(int function, double x, double y) {
-    const struct shim_math *math = &shim_settings.math;
-    return math->f64 ? math->f64(math->host, function, x, y) : libm_f64(function, x, y);
-}
-static float f32(int function, float x, float y) {
-    const struct shim_math *math = &shim_settings.math;
-    return math->f32 ? math->f32(math->host, function, x, y) : libm_f32(function, x, y);
-}
-
-/* --- f16, rounded once
- * -------------------------------------------------------------------------------------------------------------- */
-
-static float from_half(unsigned short h) {
-    int exponent = h >> 10 & 31, fraction = h & 1023;
-    double x = exponent == 31 ? (fraction ? NAN : INFINITY)
-               : exponent     ? ldexp(fraction + 1024, exponent - 25)
-                              : ldexp(fraction, -24);
-    return (float)(h >> 15 ? -x : x);
-}
-
-static unsigned short half_of_double(double x) {
-    unsigned short sign = signbit(x) ? 0x8000 : 0;
-    double a = fabs(x);
-    if (isnan(a)) return 0x7fff; /* PTX's canonical NaN */
-    if (a >= 65520) return sign | 0x7c00;
-    if (a < ldexp(1, -14)) return sign | (unsigned short)rint(ldexp(a, 24));
-    int exponent;
-    double fraction = rint(ldexp(frexp(a, &exponent), 11)); /* 1024 to 2048; 2048 carries into the exponent by itself */
-    return sign | (unsigned short)(((exponent + 14) << 10) + ((int)fraction - 1024));
-}
-
-static unsigned short half_of_float(float x) {
-    return half_of_double(x);
-}
+/* --- what kernels may ask for ------------------------------------------------------------------------------------- */
 
 const struct shim_host shim_host_functions = {
     .meet = meet,
     .active_mask = active_mask,
     .pause = take_turns,
     .fail = kernel_fails,
-    .f64 = f64,
-    .f32 = f32,
-    .from_half = from_half,
-    .half_of_float = half_of_float,
-    .half_of_double = half_of_double,
+    .f64 = shim_math_f64,
+    .f32 = shim_math_f32,
 };

@@ -204,6 +204,9 @@ bool shim_run_launch(const struct shim_launch *launch);
 const char *shim_running_kernel(void);
 void shim_free_modules_of(CUcontext context);
 extern const struct shim_host shim_host_functions;
+/* math.c: `function` is a SHIM_name; y is not looked at by functions of one argument. */
+double shim_math_f64(int function, double x, double y);
+float shim_math_f32(int function, float x, float y);
 
 /* --- compiling
  * ---------------------------------------------------------------------------------------------------------------------

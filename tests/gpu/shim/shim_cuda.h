@@ -5,7 +5,6 @@
 
 #include "abi.h"
 
-#define SHIM_CUDA 1 /* for generated code that needs an alternative to inline PTX */
 #define __CUDACC__ 1
 #define __CUDACC_RTC__ 1
 #ifndef __CUDA_ARCH__
@@ -342,11 +341,6 @@ SHIM_INLINE float __ull2float_rn(unsigned long long x) { return (float)x; }
 SHIM_INLINE double __ll2double_rn(long long x) { return (double)x; }
 SHIM_INLINE double __ull2double_rn(unsigned long long x) { return (double)x; }
 SHIM_INLINE float __double2float_rn(double x) { return (float)x; }
-
-/* f16 as bits: what cvt.f32.f16, cvt.rn.f16.f32 and cvt.rn.f16.f64 do. */
-SHIM_INLINE float shim_half_to_float(unsigned short h) { return shim_host->from_half(h); }
-SHIM_INLINE unsigned short shim_float_to_half(float x) { return shim_host->half_of_float(x); }
-SHIM_INLINE unsigned short shim_double_to_half(double x) { return shim_host->half_of_double(x); }
 
 /* --- arithmetic whose last bits are the library's ----------------------------------------------------------------- */
 
