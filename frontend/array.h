@@ -73,7 +73,7 @@ struct array_variable {
     bool set;
     bool weak_first;  /* type is context->joins[...] */
     enum dtype dtype; /* strong variables: their type; TY_NONE before the first value */
-    bool rebindable;  /* an undeclared input, not assigned to yet: takes any value outside of control flow */
+    bool rebindable;  /* an undeclared input or a size, not assigned to yet: takes any value outside of control flow */
 };
 
 /* A value returned, or carried by a loop, or that branches agree on: its slot and what is known of it. */

@@ -70,9 +70,11 @@ static const struct size *declared_dim(struct array *a, struct array_scope *scop
         if (variable < 0) return is;
         struct array_variable *v = &scope->variables[variable];
         if (!v->set) {
-            v->value = array_from_size(a, is, dim->span);
-            v->set = v->weak_first = true;
-            scope->context->joins[variable] = v->value.type;
+            struct value value = array_from_size(a, is, dim->span);
+            struct type *join = &scope->context->joins[variable]; /* with what earlier walks saw assigned to the name */
+            if (join->dtype == TY_NONE) *join = value.type;
+            v->value = array_as(a, &value, *join);
+            v->set = v->weak_first = v->rebindable = true;
             array_map_put(a->arena, &a->size_names, (uintptr_t)is, 0, (intptr_t)dim->name);
             return is;
         }

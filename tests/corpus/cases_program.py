@@ -300,6 +300,13 @@ def programs():
     case("clip_three_sigma", "m, s = mean(x), std(x)\nnanmean(where(abs(x - m) > 2*s, nan, x))", {"x": f64(1, 1, 1, 1, 1, 1, 1, 1, 1, 100)}, np.float64(1))
     case("black_scholes", "s = p; k = 100.0; r = 0.02; v = 0.3; t = 0.5\nd1 = (log(s/k) + (r + v*v/2)*t) / (v*sqrt(t))\nd2 = d1 - v*sqrt(t)\n"
          "fn cdf(d) = 0.5 * (1 + erf(d / sqrt(2)))\ns*cdf(d1) - k*exp(-r*t)*cdf(d2)", {"p": f64(80, 95, 100, 120)}, black(f64(80, 95, 100, 120)), "abs 0x1p-42")
+    # The name of a size may be used for something else.
+    q = f64(1, 5, 2, 4, 3, 9).reshape(2, 3)
+    case("size_name_becomes_array", "param q: f64[n, m]\nk = q[0, m - 1]\nm = max(q, axis=1)\nreturn q - m[:, None], k * n", {"q": q},
+         [q - q.max(1)[:, None], np.float64(4)])
+    case("size_name_becomes_float", "param q: f64[n, m]\nm = 2.5\nsum(q) + m", {"q": q}, np.float64(26.5))
+    case("size_name_in_loop", "param q: f64[n, m]\nwhile m > 1 { m = m * 0.5 }\nsum(q) * m", {"q": q}, np.float64(18))
+    case("size_name_in_branch", "param q: f64[n, m]\nif n > 1 { m = 1.5 }\nsum(q) + m", {"q": q}, np.float64(25.5))
     error("assert_fails", "assert sum(x) > 100, \"too little light\"\nx", "ASSERT", "too little light", x=x)
     error("param_without_value", "param a: f64[n]\nparam b: f64[n]\na - c", "NAME", "c", a=x, b=y)
     error("params_differ_in_size", "param a: f64[n]\nparam b: f64[n]\na - b", "SHAPE", "n", a=x, b=f64(1, 2))
