@@ -79,22 +79,49 @@ static void bench_fill(double *p, int64_t n, const double range[2], uint64_t see
     }
 }
 
+/* Room for results, of at least so many bytes. */
+static void bench_room(struct bench_data *d, size_t bytes) {
+    static size_t have;
+    if (bytes <= have) return;
+    bench_release(d->out, have);
+    d->out = bench_pages(bytes);
+    d->outf = (float *)d->out;
+    have = bytes;
+}
+
+static void bench_prepare_rows(struct bench_data *d, const struct bench_workload *w) {
+    int64_t rows = w->n / w->columns;
+    bench_room(d, (size_t)w->n * sizeof(float));
+    if (d->rows == rows && d->columns == w->columns) return;
+    bench_release(d->r, (size_t)(d->rows * d->columns) * sizeof(float));
+    bench_release(d->gain, (size_t)d->columns * sizeof(float));
+    bench_release(d->bias, (size_t)d->columns * sizeof(float));
+    d->rows = rows, d->columns = w->columns;
+    d->r = bench_pages((size_t)w->n * sizeof(float));
+    d->gain = bench_pages((size_t)w->columns * sizeof(float));
+    d->bias = bench_pages((size_t)w->columns * sizeof(float));
+    for (int64_t i = 0; i < w->n; i++) d->r[i] = (float)((i * 7919) % 10007) * 1e-3f - 5;
+    for (int64_t j = 0; j < w->columns; j++) d->gain[j] = 1 + (float)(j % 7) * 0.1f, d->bias[j] = (float)(j % 5) - 2;
+}
+
 void bench_prepare(struct bench_data *d, const struct bench_workload *w) {
     static double have[3][2];
+    if (w->columns) {
+        bench_prepare_rows(d, w);
+        return;
+    }
     size_t pixels = PIXELS * PIXELS * sizeof(double), bytes = (size_t)w->n * 8, was = (size_t)d->n * 8;
     bool fresh = d->n != w->n;
+    bench_room(d, bytes > pixels ? bytes : pixels);
     if (fresh) {
         bench_release(d->x, was);
         bench_release(d->y, was);
         bench_release(d->z, was);
         bench_release(d->xf, was / 2);
-        bench_release(d->out, was > pixels ? was : pixels);
         d->x = bench_pages(bytes);
         d->y = bench_pages(bytes);
         d->z = bench_pages(bytes);
         d->xf = bench_pages(bytes / 2);
-        d->out = bench_pages(bytes > pixels ? bytes : pixels);
-        d->outf = (float *)d->out;
         d->n = w->n;
     }
     double *array[3] = {d->x, d->y, d->z};
@@ -137,6 +164,9 @@ bool bench_bind(const jit_function *f, struct bench_data *d, struct bench_tensor
         {"m", d->m, 2, {d->side, d->side}, JIT_F32},
         {"cx", d->cx, 1, {d->pixels, 0}, JIT_F64},
         {"cy", d->cy, 1, {d->pixels, 0}, JIT_F64},
+        {"r", d->r, 2, {d->rows, d->columns}, JIT_F32},
+        {"gain", d->gain, 1, {d->columns, 0}, JIT_F32},
+        {"bias", d->bias, 1, {d->columns, 0}, JIT_F32},
     };
     for (int i = 0; i < jit_input_count(f); i++) {
         size_t k = 0;

@@ -23,6 +23,7 @@ struct bench_workload {
     double target;      /* Weft's time over the reference's: at most this; 0: none is stated */
     double range[3][2]; /* of x, y, z */
     double a, b;
+    int64_t columns; /* of a matrix of n elements, which is all the workload reads; 0: it reads x, y, z, ... */
 };
 
 extern const struct bench_workload bench_workloads[];
@@ -36,7 +37,8 @@ double bench_median(double *values, int count); /* sorts them */
 void *bench_pages(size_t bytes);
 void bench_release(void *p, size_t bytes);
 
-/* The tensors of `d` by name: x y z xf (n), m (side, side), cx cy (pixels), a b (scalars). */
+/* The tensors of `d` by name: x y z xf (n), m (side, side), cx cy (pixels), r (rows, columns), gain bias (columns),
+ * a b (scalars). */
 struct bench_tensors {
     DLTensor tensor[12];
     int64_t shape[12][2];
@@ -44,7 +46,8 @@ struct bench_tensors {
 /* Fills in[] with the inputs of f; false if it wants another name. */
 bool bench_bind(const jit_function *f, struct bench_data *d, struct bench_tensors *room, const DLTensor **in);
 
-/* Makes x, y, z, xf, out for n elements in the workload's ranges, keeping what is already right. */
+/* Makes x, y, z, xf, out for n elements in the workload's ranges, or r, gain, bias, out, keeping what is already right.
+ */
 void bench_prepare(struct bench_data *d, const struct bench_workload *w);
 
 /* One row of the table. weft or reference < 0: not measured. `share` of the roofline, or < 0. */

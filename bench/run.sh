@@ -14,7 +14,7 @@ mkdir -p "$objects"
 cmake -S "$root" -B "$build" -DCMAKE_BUILD_TYPE=Release -DWEFT_TESTS=OFF -DWEFT_EXAMPLES=OFF >"$objects/configure.log"
 cmake --build "$build" -j "$(nproc)" >"$objects/build.log" || { tail -40 "$objects/build.log" >&2; exit 1; }
 
-for source in elementwise reduce roofline; do
+for source in elementwise reduce rows roofline; do
     "$reference" -O3 -march=native -mprefer-vector-width=512 -ffast-math -fopenmp -Wall -Wextra \
         -c "$root/bench/reference/$source.c" -o "$objects/$source.o"
 done
@@ -28,7 +28,7 @@ library=$(dirname "$(find "$build" -name 'libweft.so' | head -n 1)")
 # Linked without -ffast-math, which would flush subnormal numbers to zero in the whole process.
 "$reference" -std=gnu11 -O2 -Wall -Wextra -I"$root/include" -I"$root/bench" \
     "$root/bench/bench.c" "$root/bench/workloads.c" "$root/bench/latency.c" "$objects"/elementwise.o "$objects"/reduce.o \
-    "$objects"/roofline.o -o "$objects/bench" -L"$library" -lweft -Wl,-rpath,"$library" "$found" \
+    "$objects"/rows.o "$objects"/roofline.o -o "$objects/bench" -L"$library" -lweft -Wl,-rpath,"$library" "$found" \
     -Wl,-rpath,"$(dirname "$found")" -lmvec -lm
 
 # A thread a core: otherwise the scheduler may leave both on one for whole seconds, and the table says nothing.

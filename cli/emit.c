@@ -6,6 +6,8 @@
 
 enum { OPTION_STAGE = SETTING_END, OPTION_EXPRESSION, OPTION_ARCH };
 
+#define STAGES "ast|ir|kernels|plan|llvm|asm|cuda|ptx"
+
 static const char emit_usage[] =
     "usage: weft emit --stage=ast|ir|kernels|plan|llvm|asm (FILE | -e 'EXPR') [x:f64[n] ...] [--fp …] [--ulp 1|4]\n"
     "       weft emit --stage=cuda|ptx [--arch=sm_90] (FILE | -e 'EXPR') [x:f64[n] ...] [--fp …] [--ulp 1|4]\n"
@@ -44,7 +46,7 @@ static bool known_stage(const char *stage) {
     if (near)
         args_usage("emit", "unknown stage '%s': did you mean `%s`?", stage, near);
     else
-        args_usage("emit", "--stage: expected ast|ir|kernels|plan|llvm|asm|cuda|ptx, found '%s'", stage);
+        args_usage("emit", "--stage: expected " STAGES ", found '%s'", stage);
     return false;
 }
 
@@ -71,7 +73,7 @@ static int emit(struct settings *settings, const char *stage, const char *arch, 
 
 int cmd_emit(int argc, char **argv) {
     static const struct args_option options[] = {SETTING_OPTIONS,
-                                                 {OPTION_STAGE, "--stage", "ast|ir|kernels|plan|llvm|asm|cuda|ptx", 0},
+                                                 {OPTION_STAGE, "--stage", STAGES, 0},
                                                  {OPTION_EXPRESSION, "--expression", "an expression", 'e'},
                                                  {OPTION_ARCH, "--arch", "sm_90", 0},
                                                  {0}};
@@ -99,7 +101,7 @@ int cmd_emit(int argc, char **argv) {
             if (!settings_take(&settings, "emit", id, value)) return EXIT_USAGE;
         }
     }
-    if (!stage) return args_usage("emit", "expected --stage=ast|ir|kernels|plan|llvm|asm|cuda|ptx");
+    if (!stage) return args_usage("emit", "expected --stage=" STAGES);
     if (!known_stage(stage)) return EXIT_USAGE;
     if (arch && strcmp(stage, "cuda") && strcmp(stage, "ptx"))
         return args_usage("emit", "--arch goes with --stage=cuda and --stage=ptx, not with %s", stage);

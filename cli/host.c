@@ -35,8 +35,8 @@ bool settings_take(struct settings *settings, const char *command, int id, const
         char *end;
         errno = 0;
         long n = strtol(value, &end, 10);
-        if (*end || end == value || errno || n < 1 || n > 4096) {
-            args_usage(command, "--threads: expected a number from 1 to 4096, found '%s'", value);
+        if (*end || end == value || errno || n < 1 || n > 1024) {
+            args_usage(command, "--threads: expected a number from 1 to 1024, found '%s'", value);
             return false;
         }
         settings->options.threads = (int)n;

@@ -2,8 +2,9 @@
  * kernels, and order everything into actions.
  *
  * Order. Effects (print, save, assert, load) cut a stretch into epochs. Within an epoch: sizes, then checks in program
- * order, then kernels by stage, then the effect. So a check fails before any kernel that relies on it, and nothing
- * after a failed assert is computed. Arrays that a stretch assigns to slots it also reads are moved there at its end.
+ * order, then kernels by stage (but those that go row by row together, see fuse_rows.c), then the effect. So a check
+ * fails before any kernel that relies on it, and nothing after a failed assert is computed. Arrays that a stretch
+ * assigns to slots it also reads are moved there at its end.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -122,6 +123,7 @@ static void add_reshape(struct fuse *fuse, struct plan_step *step, const struct 
 struct progress {
     int group, sink;
     struct size_set set;
+    struct fuse_chains *chains;
 };
 
 static void add_epoch(struct fuse *fuse, struct plan_step *step, int epoch, struct progress *progress) {
@@ -150,8 +152,14 @@ static void add_epoch(struct fuse *fuse, struct plan_step *step, int epoch, stru
 
     for (int i = first_sink; i < end_sink; i++)
         if (graph->sinks[i]->kind == SINK_CHECK) add_action(fuse->plan, step, ACTION_CHECK)->sink = graph->sinks[i];
+    fuse_rows(progress->chains, &fuse->groups[first], end - first);
     for (int i = first; i < end; i++) {
         struct fuse_group *group = fuse->groups[i];
+        if (group->rows) {
+            struct plan_action *action = add_action(fuse->plan, step, ACTION_ROWS);
+            action->rows = group->rows;
+            action->count = group->rows->n_launches; /* add_frees adds its own */
+        }
         if (group->kind == FUSE_SHARE)
             add_reshape(fuse, step, group->roots[0]);
         else
@@ -216,20 +224,26 @@ static void touched_slots(const struct plan_action *action, void (*touch)(void *
 
 struct last_use {
     int first_temporary, count;
-    int *last; /* by slot - first_temporary: number of the last action that touches it */
+    int *first, *last; /* by slot - first_temporary: number of the first and last action that touches it, or -1 and 0 */
     int action;
 };
 
 static void note_use(void *host, int slot) {
     struct last_use *use = host;
-    if (slot >= use->first_temporary) use->last[slot - use->first_temporary] = use->action;
+    if (slot < use->first_temporary) return;
+    int temporary = slot - use->first_temporary;
+    if (use->first[temporary] < 0) use->first[temporary] = use->action;
+    use->last[temporary] = use->action;
 }
 
-/* Temporaries go as soon as nothing needs them: large ones come back from the pool still in cache. */
+/* Temporaries go as soon as nothing needs them: large ones come back from the pool still in cache. Those that begin and
+ * end in one run of rows are its scratch. */
 static void add_frees(struct fuse *fuse, struct plan_step *step, int first_temporary) {
+    struct arena *arena = fuse->plan->arena;
     struct last_use use = {.first_temporary = first_temporary, .count = fuse->plan->n_slots - first_temporary};
     if (use.count == 0) return;
-    use.last = ARENA_ARRAY(fuse->arena, int, use.count);
+    use.first = ARENA_ARRAY(fuse->arena, int, use.count), use.last = ARENA_ARRAY(fuse->arena, int, use.count);
+    for (int t = 0; t < use.count; t++) use.first[t] = -1;
     int n = step->n_actions;
     struct plan_action **old = step->actions;
     for (int i = 0; i < n; i++) {
@@ -242,14 +256,25 @@ static void add_frees(struct fuse *fuse, struct plan_step *step, int first_tempo
     for (int t = use.count - 1; t >= 0; t--) next[t] = head[use.last[t]], head[use.last[t]] = t;
     step->actions = NULL;
     step->n_actions = step->actions_capacity = 0;
+    struct plan_action *rows = NULL; /* that the action belongs to */
+    int rows_at = 0, rows_end = 0, scratch_capacity = 0;
     for (int i = 0; i < n; i++) {
-        ARENA_PUSH(fuse->plan->arena, step->actions, step->n_actions, step->actions_capacity) = old[i];
-        for (int t = head[i]; t >= 0; t = next[t])
+        if (rows && i > rows_end) rows = NULL;
+        if (old[i]->kind == ACTION_ROWS)
+            rows = old[i], rows_at = i, rows_end = i + rows->rows->n_launches, scratch_capacity = 0;
+        ARENA_PUSH(arena, step->actions, step->n_actions, step->actions_capacity) = old[i];
+        for (int t = head[i]; t >= 0; t = next[t]) {
             add_action(fuse->plan, step, ACTION_FREE)->slot = first_temporary + t;
+            if (!rows) continue;
+            rows->count++;
+            if (use.first[t] > rows_at)
+                ARENA_PUSH(arena, rows->rows->scratch, rows->rows->n_scratch, scratch_capacity) = first_temporary + t;
+        }
     }
 }
 
-static void fuse_graph(struct plan *plan, struct plan_step *step, const struct fuse_limits *limits) {
+static void fuse_graph(struct plan *plan, struct plan_step *step, const struct fuse_limits *limits,
+                       struct fuse_chains **chains) {
     struct fuse fuse = {.arena = plan->arena, .plan = plan, .graph = step->graph};
     fuse.kernel_values = limits && limits->kernel_values ? limits->kernel_values : DEFAULT_KERNEL_VALUES;
     fuse.nodes = ARENA_ARRAY(fuse.arena, struct fuse_node, step->graph->n_nodes + 1);
@@ -264,22 +289,25 @@ static void fuse_graph(struct plan *plan, struct plan_step *step, const struct f
     for (int i = 0; i < fuse.n_groups; i++)
         if (fuse.groups[i]->n_roots) fuse.groups[kept++] = fuse.groups[i];
     fuse.n_groups = kept;
+    fuse_chains_begin(chains, &fuse);
     struct progress progress = {
-        .set = {ARENA_ARRAY(fuse.arena, unsigned char, plan->sizes.count + 1), plan->sizes.count}};
+        .set = {ARENA_ARRAY(fuse.arena, unsigned char, plan->sizes.count + 1), plan->sizes.count}, .chains = *chains};
     for (int epoch = 0; epoch < fuse.n_epochs; epoch++) add_epoch(&fuse, step, epoch, &progress);
     add_moves(&fuse, step);
     add_frees(&fuse, step, first_temporary);
 }
 
-static void fuse_block(struct plan *plan, struct plan_block *block, const struct fuse_limits *limits) {
+static void fuse_block(struct plan *plan, struct plan_block *block, const struct fuse_limits *limits,
+                       struct fuse_chains **chains) {
     for (int i = 0; i < block->n_steps; i++) {
         struct plan_step *step = block->steps[i];
-        if (step->kind == STEP_GRAPH) fuse_graph(plan, step, limits);
-        fuse_block(plan, &step->block, limits);
-        fuse_block(plan, &step->other, limits);
+        if (step->kind == STEP_GRAPH) fuse_graph(plan, step, limits, chains);
+        fuse_block(plan, &step->block, limits, chains);
+        fuse_block(plan, &step->other, limits, chains);
     }
 }
 
 void fuse_plan(struct plan *plan, const struct fuse_limits *limits) {
-    fuse_block(plan, &plan->body, limits);
+    struct fuse_chains *chains = NULL;
+    fuse_block(plan, &plan->body, limits, &chains);
 }

@@ -1,9 +1,10 @@
 /* fuse.h: array graph -> kernels -> ordered actions.
  *
- * Stores only what must be stored: slots, operands of reductions' consumers, whole arrays, dear values used twice. Elementwise
- * chains are inlined into their consumers through the views; maps go into the reductions that read them; sibling reductions
- * over the same positions become one kernel, and so do maps of the same shape. Requires a verified plan without actions;
- * fills every STEP_GRAPH's actions and plan->launches. Never changes a bit of any result.
+ * Stores only what must be stored: slots, operands of reductions' consumers, whole arrays, dear values used twice.
+ * Elementwise chains are inlined into their consumers through the views; maps go into the reductions that read them;
+ * sibling reductions over the same positions become one kernel, and so do maps of the same shape. Requires a verified
+ * plan without actions; fills every STEP_GRAPH's actions, plan->launches and plan->rows. Never changes a bit of any
+ * result.
  */
 #ifndef IR_FUSE_H
 #define IR_FUSE_H

@@ -2,6 +2,7 @@
  *
  *   fuse_choose.c   which nodes are stored, and which kernel (group) each belongs to
  *   fuse_kernel.c   one group -> one kernel and its launch
+ *   fuse_rows.c     launches that go row by row, and the order that brings them together
  *   fuse.c          the driver: slots, order of actions, sizes, frees
  */
 #ifndef IR_FUSE_INTERNAL_H
@@ -14,11 +15,13 @@ enum fuse_kind { FUSE_MAP, FUSE_REDUCE, FUSE_SHARE };
 /* Float reductions of different types don't share a kernel (their virtual vectors differ); integers fit either. */
 enum fuse_lanes { FUSE_LANES_ANY, FUSE_LANES_F32, FUSE_LANES_F64 };
 
-/* Nodes computed by one kernel. Groups are ordered by (epoch, stage, number): a group reads only what earlier ones stored. */
+/* Nodes computed by one kernel. Groups are ordered by (epoch, stage, number): a group reads only what earlier ones
+ * stored. */
 struct fuse_group {
     enum fuse_kind kind;
     int epoch, stage, number;
-    /* The loop domain: the shape of the roots (FUSE_MAP), or of the reductions' operands with the reduced axes (FUSE_REDUCE). */
+    /* The loop domain: the shape of the roots (FUSE_MAP), or of the reductions' operands with the reduced axes
+     * (FUSE_REDUCE). */
     int rank;
     const struct size *const *shape;
     unsigned axes;
@@ -29,8 +32,10 @@ struct fuse_group {
     int n_reduces, reduces_capacity;
     struct graph_node **maps; /* FUSE_REDUCE: arrays that the pass over memory stores besides */
     int n_maps, maps_capacity;
-    int weight; /* operations, estimated */
+    int weight;                 /* operations, estimated */
     struct plan_launch *launch; /* made by fuse_kernel */
+    bool row_by_row;            /* fuse_rows: it can be a member of rows */
+    struct plan_rows *rows;     /* of which it is the first; made by fuse_rows */
 };
 
 struct fuse_node {
@@ -44,10 +49,11 @@ struct fuse_node {
     uint64_t home; /* key of the one */
     int epoch, stage;
     int uses;
-    int cost;      /* of computing one element from what is stored for sure */
-    int weight;    /* operations a kernel gets by inlining it */
-    struct fuse_group *pass;     /* a stored map: the reductions that read it, in whose pass it is computed; else NULL */
-    struct fuse_group *epilogue; /* a reduction, or an elementwise node evaluated in a reduction's epilogue: its group */
+    int cost;                /* of computing one element from what is stored for sure */
+    int weight;              /* operations a kernel gets by inlining it */
+    struct fuse_group *pass; /* a stored map: the reductions that read it, in whose pass it is computed; else NULL */
+    struct fuse_group
+        *epilogue; /* a reduction, or an elementwise node evaluated in a reduction's epilogue: its group */
 };
 
 struct fuse {
@@ -78,6 +84,13 @@ bool fuse_is_elementwise(const struct graph_node *node);
 
 /* Builds group->launch. Every stored node that the group reads must have its slot. */
 void fuse_build(struct fuse *fuse, struct fuse_group *group);
+
+/* Brings the groups of one epoch, which stand in order, into another in which launches that go row by row follow each
+ * other; sets `rows` of the first of each such run, and enters them in the plan. `scratch` is left empty: it depends on
+ * what comes after. One fuse_chains serves the plan; it begins each stretch when every slot of that is there. */
+struct fuse_chains;
+void fuse_chains_begin(struct fuse_chains **chains, struct fuse *fuse);
+void fuse_rows(struct fuse_chains *chains, struct fuse_group **groups, int n);
 
 /* The map of a reshape that is a view (see above): row-major position as a subscript of the source. */
 void fuse_reshape_map(struct fuse *fuse, const struct graph_node *node, struct view_map *map);

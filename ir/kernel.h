@@ -4,7 +4,7 @@
  * Extents are run-time values. The body is evaluated once per position of par x red.
  *
  *   KERNEL_MAP      n_red == 0. The body stores to the outputs.
- *   KERNEL_LANES    reduces, and the last reduced dimension is the last dimension of the operand: order of design §5
+ *   KERNEL_LANES    reduces, and the last reduced dimension is the operand's last one. Order (docs/language.md, Sums):
  *                   along the flattened reduced positions: a virtual vector of `lanes` lanes, lane sums close after 16
  *                   vectors, four such runs combine pairwise ((r0+r1)+(r2+r3)) into a block, lanes combine by halves
  *                   (lane i with lane i + half), blocks by adjacent pairs, an odd one passing up.

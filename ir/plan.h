@@ -32,6 +32,7 @@ enum action_kind {
     ACTION_SHARE,  /* slot `slot` becomes the array of slot `source`, or of a literal; reshaped to `shape` if given */
     ACTION_EFFECT, /* sink: print, save, assert, load; node values come from effect_slots */
     ACTION_FREE,   /* drop slot `slot` */
+    ACTION_ROWS,   /* the next `count` actions, kernels and frees, may be done row by row: see plan_rows */
 };
 
 /* Where a kernel operand comes from. READ: subscript d of the slot's array is map.axis[d] over the kernel's loop
@@ -52,11 +53,34 @@ struct plan_launch {
     struct span span;
 };
 
+/* Launches, in order, of which each row depends on nothing but the same row of those before it. A row is an index into
+ * the first `outer` loop dimensions, the same of every launch, which all are parallel. So the launches may be done one
+ * after the other, or some rows by all of them, then the next rows: what one leaves for the next is still in cache, and
+ * `scratch` needs no memory but for the rows at hand. The bits are the same.
+ *
+ *   rows k0_k3_rows [s0.d0] scratch 3, 4 {                k0_max, k1_map, k2_sum, k3_map: softmax of each row
+ *
+ * Members are MAP kernels, and LANES kernels whose parallel dimensions are exactly the outer ones. None has OP_load or
+ * OP_loop in its body or its epilogue, so nothing fails half way. What a member reads of a slot that an earlier one
+ * wrote is at the same row: its subscripts of the slot's row dimensions are those of the loop. */
+enum { PLAN_MAX_ROWS = 8 }; /* launches in one plan_rows */
+struct plan_rows {
+    const char *name; /* "k0_k3_rows": of the first and the last kernel; unique in the plan */
+    int outer;
+    int n_launches; /* at least 2 */
+    struct plan_launch *launches[PLAN_MAX_ROWS];
+    int n_scratch;
+    int *scratch; /* slots that nothing but these launches touches */
+    int index;    /* dense over the plan: the runtime keeps compiled variants by it */
+    struct span span;
+};
+
 struct plan_action {
     enum action_kind kind;
-    int first, count; /* ACTION_SIZES: ids; evaluated in id order */
+    int first, count; /* ACTION_SIZES: ids; evaluated in id order. ACTION_ROWS: count */
     struct graph_sink *sink;
     struct plan_launch *launch;
+    struct plan_rows *rows;
     int slot, source; /* ACTION_SHARE: source as launch_operand.slot; ACTION_FREE */
     int rank;         /* ACTION_SHARE that reshapes: of `shape`, the new sizes */
     const struct size *shape[TYPE_MAX_RANK];
@@ -105,6 +129,8 @@ struct plan {
     int n_scopes;
     struct plan_launch **launches; /* by index; made by fuse_plan */
     int n_launches, launches_capacity;
+    struct plan_rows **rows; /* by index; made by fuse_plan */
+    int n_rows, rows_capacity;
     bool has_effects;
     int ulp; /* 4 or 1 */
     enum fp_mode fp;

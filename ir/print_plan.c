@@ -130,6 +130,18 @@ static void print_launch(struct strbuf *out, int indent, const struct plan_launc
     }
 }
 
+/* "rows k0_k3_rows [s0.d0] scratch 3, 4 {": the kernels and frees follow, and the brace. */
+static void print_rows(struct strbuf *out, const struct plan_rows *rows) {
+    strbuf_printf(out, "rows %s [", rows->name);
+    for (int d = 0; d < rows->outer; d++) {
+        if (d > 0) strbuf_puts(out, ", ");
+        size_print(rows->launches[0]->extents[d], out);
+    }
+    strbuf_putc(out, ']');
+    for (int i = 0; i < rows->n_scratch; i++) strbuf_printf(out, i ? ", %d" : " scratch %d", rows->scratch[i]);
+    strbuf_puts(out, " {");
+}
+
 static void print_action(struct strbuf *out, int indent, const struct plan *plan, const struct plan_action *action) {
     print_indent(out, indent);
     switch (action->kind) {
@@ -154,8 +166,22 @@ static void print_action(struct strbuf *out, int indent, const struct plan *plan
             strbuf_printf(out, i ? ", %d" : " from slots %d", action->effect_slots[i]);
         break;
     case ACTION_FREE: strbuf_printf(out, "free %d", action->slot); break;
+    case ACTION_ROWS: print_rows(out, action->rows); break;
     }
     strbuf_putc(out, '\n');
+}
+
+static void print_actions(struct strbuf *out, int indent, const struct plan *plan, const struct plan_step *step) {
+    int rows_end = 0; /* of the open brace; 0: none */
+    for (int i = 0; i < step->n_actions; i++) {
+        const struct plan_action *action = step->actions[i];
+        print_action(out, rows_end ? indent + 2 : indent, plan, action);
+        if (action->kind == ACTION_ROWS) rows_end = i + action->count;
+        if (rows_end == 0 || i < rows_end) continue;
+        print_indent(out, indent);
+        strbuf_puts(out, "}\n");
+        rows_end = 0;
+    }
 }
 
 /* --- steps -------------------------------------------------------------------------------------------------------- */
@@ -178,8 +204,7 @@ static void print_step(struct strbuf *out, int indent, const struct plan *plan, 
                        enum detail detail) {
     if (step->kind == STEP_GRAPH) {
         if (detail == DETAIL_GRAPHS) print_graph_at(out, indent, step->graph);
-        for (int i = 0; detail == DETAIL_ACTIONS && i < step->n_actions; i++)
-            print_action(out, indent, plan, step->actions[i]);
+        if (detail == DETAIL_ACTIONS) print_actions(out, indent, plan, step);
         return;
     }
     print_indent(out, indent);

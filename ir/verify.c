@@ -263,6 +263,7 @@ static bool check_actions(struct plan_walk *walk, const struct plan_step *step) 
             return bad(walk, "action %d has sizes that are not there", i);
         if ((action->kind == ACTION_SHARE || action->kind == ACTION_FREE) && !slot_of(walk->plan, action->slot))
             return bad(walk, "action %d has no slot %d", i, action->slot);
+        if (action->kind == ACTION_ROWS && !action->rows) return bad(walk, "action %d has no rows", i);
     }
     return true;
 }
@@ -325,5 +326,5 @@ bool verify_plan(const struct plan *plan, struct strbuf *why) {
     }
     for (int i = 0; i < plan->n_outputs; i++)
         if (!slot_of(plan, plan->output_slots[i])) return bad(&walk, "output %d has no slot", i);
-    return check_block(&walk, &plan->body);
+    return check_block(&walk, &plan->body) && verify_rows(plan, why);
 }

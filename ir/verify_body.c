@@ -256,6 +256,7 @@ bool verify_kernel(const struct ir_kernel *kernel, struct strbuf *why) {
         return fail(&check, NULL, "has %d + %d loop dimensions", kernel->n_par, kernel->n_red);
     if ((kernel->kind == KERNEL_MAP) != (kernel->n_red == 0))
         return fail(&check, NULL, "has %d reduced dimensions", kernel->n_red);
+    if (kernel->kind == KERNEL_COLUMNS && kernel->n_par < 1) return fail(&check, NULL, "keeps no dimension");
     if (!check_operands(&check, kernel)) return false;
     check.count = kernel_number((struct ir_kernel *)kernel);
     check.defined = ARENA_ARRAY(why->arena, const struct ir_value *, check.count);

@@ -1,4 +1,4 @@
-/* verify_internal.h: type rules shared by the verifiers of bodies and of graphs. */
+/* verify_internal.h: what the verifiers share: type rules, and the parts of a plan. */
 #ifndef IR_VERIFY_INTERNAL_H
 #define IR_VERIFY_INTERNAL_H
 
@@ -13,5 +13,7 @@ int verify_reduction_args(enum reduce_op op);
 const char *verify_const(enum dtype type, uint64_t bits);
 /* A ufunc: its body, its use of whole operands, and no stores, reads or sizes. */
 bool verify_function(const struct ir_function *function, struct strbuf *why);
+/* The rows of a plan whose kernels and slots are known to be right. */
+bool verify_rows(const struct plan *plan, struct strbuf *why);
 
 #endif

@@ -7,6 +7,7 @@
 enum {
     DEFAULT_KEEP = 256 << 20,
     DEFAULT_CACHE = 32 << 20,
+    DEFAULT_CORE_CACHE = 256 << 10,
     SLABS_FROM = 32 << 20,
     SLAB_BYTES = 8 << 20,
     MAX_THREADS = 1024
@@ -44,22 +45,31 @@ void jit_context_free(jit_context *context) {
     context_release(context);
 }
 
-/* Bytes of the last-level cache that this thread's core shares: what the kernel says of one instance. sysconf adds up
- * the instances of the whole processor on some machines, which is ten times what a core can use. */
-static int64_t last_level_cache(void) {
-    int64_t largest = 0;
+/* A number that the kernel tells of a cache, with its unit; -1: it tells none. */
+static int64_t read_cache(int index, const char *what) {
+    char path[80], unit = 0;
+    long value = 0;
+    snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu0/cache/index%d/%s", index, what);
+    FILE *file = fopen(path, "re");
+    if (!file) return -1;
+    int n = fscanf(file, "%ld%c", &value, &unit);
+    fclose(file);
+    return n < 1 || value < 0 ? -1 : (int64_t)value << (n < 2 ? 0 : unit == 'K' ? 10 : unit == 'M' ? 20 : 0);
+}
+
+/* Bytes of the second-level cache and of the last-level cache that this thread's core shares: what the kernel says of
+ * one instance. sysconf adds up the instances of the whole processor on some machines, which is ten times what a core
+ * can use. */
+static void find_caches(jit_context *context) {
+    context->last_level_cache = context->core_cache = 0;
     for (int index = 0; index < 8; index++) {
-        char path[80], unit = 0;
-        long size = 0;
-        snprintf(path, sizeof path, "/sys/devices/system/cpu/cpu0/cache/index%d/size", index);
-        FILE *file = fopen(path, "re");
-        if (!file) break;
-        int n = fscanf(file, "%ld%c", &size, &unit);
-        fclose(file);
-        int64_t bytes = n < 1 ? 0 : (int64_t)size << (n < 2 ? 0 : unit == 'K' ? 10 : unit == 'M' ? 20 : 0);
-        if (bytes > largest) largest = bytes;
+        int64_t bytes = read_cache(index, "size");
+        if (bytes < 0) break;
+        if (bytes > context->last_level_cache) context->last_level_cache = bytes;
+        if (read_cache(index, "level") == 2) context->core_cache = bytes;
     }
-    return largest > 0 ? largest : DEFAULT_CACHE;
+    if (!context->last_level_cache) context->last_level_cache = DEFAULT_CACHE;
+    if (!context->core_cache) context->core_cache = DEFAULT_CORE_CACHE;
 }
 
 static bool check_options(const jit_options *options, jit_context *context, jit_error *error) {
@@ -132,7 +142,7 @@ static void make_engine(jit_context *context, const char *isa, jit_error *error)
 
 /* False with an error; what was made is in the context. */
 static bool start(jit_context *context, const jit_options *options, jit_error *error) {
-    context->last_level_cache = last_level_cache();
+    find_caches(context);
     context->slabs_from = SLABS_FROM, context->slab_bytes = SLAB_BYTES;
     context->pool = pool_create(&context->mem, options->max_memory, DEFAULT_KEEP);
     const char *folder = options->cache_folder;

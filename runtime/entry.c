@@ -74,6 +74,7 @@ static bool is_in_place(const struct plan *plan) {
 static void analyse(struct plan_entry *entry) {
     struct plan *plan = entry->plan;
     entry->launches = ARENA_ARRAY(&entry->arena, struct launch_state, plan->n_launches + 1);
+    entry->rows = ARENA_ARRAY(&entry->arena, struct launch_state, plan->n_rows + 1);
     entry->outputs = ARENA_ARRAY(&entry->arena, struct output_info, plan->n_outputs + 1);
     entry->initial_sizes = ARENA_ARRAY(&entry->arena, int64_t, plan->sizes.count + 1);
     for (int id = 0; id < plan->sizes.count; id++)
@@ -175,6 +176,7 @@ void entry_free_all(jit_function *function) {
             }
             gpu_free_variants(context, &e->launches[i]);
         }
+        for (int i = 0; i < e->plan->n_rows; i++) gpu_free_variants(context, &e->rows[i]);
         arena_free(&e->arena);
         mem_free(&context->mem, e, sizeof *e + sizeof *e->bindings * (size_t)function->program->n_inputs);
     }
@@ -201,6 +203,7 @@ static jit_status prepare(jit_function *function, struct plan_entry *entry, stru
     char *block = mem_zalloc(&context->mem, 1, slots + sizes + there);
     if (!block) return error_set(error, JIT_MEMORY, "out of memory while compiling");
     struct gpu_run gpu_run; /* large: cleared only where it is used */
+    jit_error unheard = {0};
     struct run run = {.function = function,
                       .context = context,
                       .entry = entry,
@@ -208,7 +211,7 @@ static jit_status prepare(jit_function *function, struct plan_entry *entry, stru
                       .cancel = &never,
                       .threads = 1,
                       .preparing = true,
-                      .error = error};
+                      .error = &unheard};
     run.slots = (void *)block;
     run.sizes = (void *)(block + slots);
     if (gpu) {
@@ -229,7 +232,9 @@ static jit_status prepare(jit_function *function, struct plan_entry *entry, stru
     for (int i = 0; i < plan->n_slots; i++) run_drop(&run, i);
     mem_free(&context->mem, block, slots + sizes + there);
     /* Made-up sizes may be impossible ones for this program; whatever matters is found again by the call. */
-    return ok || run.status != JIT_INTERNAL ? JIT_OK : run.status;
+    if (ok || run.status != JIT_INTERNAL) return JIT_OK;
+    if (error) *error = unheard;
+    return run.status;
 }
 
 jit_status entry_prepare(jit_function *function, struct plan_entry *entry, jit_error *error) {

@@ -14,6 +14,7 @@ jit_status gpu_status(const struct cuda_failure *failure) {
     case CUDA_LOST: return JIT_DEVICE;
     case CUDA_NO_MEMORY: return JIT_MEMORY;
     case CUDA_CANCELLED: return JIT_CANCELLED;
+    case CUDA_ARGUMENT: return JIT_ARGUMENT;
     case CUDA_COMPILE:
     case CUDA_FAILED: break;
     }
@@ -35,11 +36,9 @@ static void copy_part(void *argument, int64_t begin, int64_t end) {
 }
 
 /* One thread does not keep up with the bus. */
-static void copy_host(void *host, void *to, const void *from, size_t size) {
-    const jit_context *context = host;
+static void copy_host(int threads, void *to, const void *from, size_t size) {
     struct host_copy copy = {to, from};
-    threads_run(context->threads < COPY_THREADS ? context->threads : COPY_THREADS, (int64_t)size, COPY_GRAIN, false,
-                copy_part, &copy);
+    threads_run(threads < COPY_THREADS ? threads : COPY_THREADS, (int64_t)size, COPY_GRAIN, false, copy_part, &copy);
 }
 
 static jit_status open_one(jit_context *context, int ordinal, struct gpu **out, jit_error *error) {
@@ -50,12 +49,12 @@ static jit_status open_one(jit_context *context, int ordinal, struct gpu **out, 
                                    .cache_folder = context->cache_folder,
                                    .cache_bytes = context->options.cache_bytes,
                                    .memory_limit = context->options.max_device_memory,
-                                   .copy = copy_host,
-                                   .copy_host = context};
+                                   .copy = copy_host};
     struct cuda_failure failure;
     gpu->device = cuda_device_open(&options, &failure);
     if (!gpu->device) {
         mem_free(&context->mem, gpu, sizeof *gpu);
+        if (strstr(failure.text, "cuda:")) return error_set(error, gpu_status(&failure), "%s", failure.text);
         return error_set(error, gpu_status(&failure), "cuda:%d: %s", ordinal, failure.text);
     }
     gpu->generation = fork_generation();

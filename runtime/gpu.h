@@ -90,7 +90,7 @@ struct gpu_scatter {
     int64_t shape[TYPE_MAX_RANK], stride[TYPE_MAX_RANK];
 };
 
-enum { GPU_ORDERS = 64, GPU_HELD = 8, GPU_TAG_COPY = -3 };
+enum { GPU_ORDERS = 64, GPU_HELD = 8, GPU_TAG_COPY = -4 };
 
 struct gpu_run {
     struct gpu *gpu;
@@ -105,6 +105,7 @@ struct gpu_run {
     bool host_cancelled;        /* the progress callback said so */
     int64_t heard;              /* nanoseconds: when that was last called */
     bool profiling;
+    int threads;  /* of the call, for copies within host memory */
     int n_orders; /* since the last look for failures */
     struct gpu_order orders[GPU_ORDERS];
     struct gpu_scatter *scatter;
@@ -128,6 +129,8 @@ bool gpu_hold(struct run *run, struct cuda_buffer *buffer);
 bool gpu_let_go(struct run *run);
 /* Large outputs of a launch that belong in pinned memory of the caller set off at once, beside what comes later. */
 bool gpu_send_early(const struct launch *launch);
+/* Host memory for an array from the GPU. NULL after an error. */
+struct buffer *gpu_take_host(struct run *run, int64_t bytes);
 /* Copies a slot's array to host memory and waits for it: run_to_host. */
 bool gpu_to_host(struct run *run, int slot);
 /* Waits for all that was put on the work, then looks for failures of kernels. */
@@ -181,6 +184,8 @@ void slabs_find(struct plan_entry *entry);
 /* The outputs are in host memory, and the slots there, when the work is done. False: it is better run as a whole; the
  * extents are as they were, the operands have yet to be bound. Else *ok says how it went. */
 bool slabs_launch(struct launch *launch, bool *ok);
+/* Whether that is likely, as far as a launch tells of which nothing is bound yet. */
+bool slabs_suit(const struct launch *launch);
 
 /* --- kernels (launch_cuda.c) ---------------------------------------------------------------------------------------
  */

@@ -63,12 +63,13 @@ static bool send_home(struct run *run, int number, const struct bound *bound) {
     void *to = bound->data;
     struct gpu_scatter *scatter = NULL;
     if (!bound->contiguous) {
-        struct buffer *buffer = pool_take(run->context->pool, (size_t)bytes);
-        if (buffer && !(scatter = mem_zalloc(&run->context->mem, 1, sizeof *scatter))) pool_release(buffer);
+        struct buffer *buffer = gpu_take_host(run, bytes);
+        if (buffer && !(scatter = mem_zalloc(&run->context->mem, 1, sizeof *scatter))) {
+            pool_release(buffer);
+            run->status = error_set(run->error, JIT_MEMORY, "out of memory");
+        }
         if (!scatter) {
             cuda_release(packed);
-            run->status = error_set(run->error, JIT_MEMORY, "out of memory: %lld bytes to copy an array from the GPU",
-                                    (long long)bytes);
             return false;
         }
         *scatter = (struct gpu_scatter){
@@ -105,6 +106,11 @@ static bool deliver(struct call *call, struct run *run, int number, const DLTens
                         there->address, there->stride, (struct span){0, 0});
     }
     if (!slot->data) return send_home(run, slot_number, bound);
+    /* Pinned inputs may still be on their way to the GPU. */
+    bool shared = false;
+    for (int i = 0; i < call->n_in; i++)
+        shared |= call->in[i] && !call->bound[i].on_gpu && output_overlap(bound, &call->bound[i]);
+    if (shared && !gpu_settle(run)) return false;
     run_copy(info->type, info->rank, slot->shape, bound->data, bound->stride, slot->data, slot->stride);
     return true;
 }
@@ -187,8 +193,12 @@ static bool give_results(struct call *call, struct run *run, struct results *res
 static bool check_pointer(struct call *call, const struct gpu_run *gpu, const DLTensor *tensor,
                           const struct bound *bound, const char *what, int number, const char *name) {
     char problem[200];
-    return bound->empty || tensor->device.device_type == kDLCUDAManaged ||
-           gpu_check_pointer(gpu->gpu, (uint64_t)(uintptr_t)bound->data, bound->on_gpu, problem, sizeof problem) ||
+    if (bound->empty) return true;
+    if (tensor->device.device_type == kDLCUDAManaged)
+        return cuda_is_managed(gpu->gpu->device, (uint64_t)(uintptr_t)bound->data) ||
+               call_refuse(call, JIT_ARGUMENT, what, number, name,
+                           "the tensor is said to be in managed memory, but the driver knows none at its address");
+    return gpu_check_pointer(gpu->gpu, (uint64_t)(uintptr_t)bound->data, bound->on_gpu, problem, sizeof problem) ||
            call_refuse(call, JIT_ARGUMENT, what, number, name, problem);
 }
 
@@ -267,6 +277,8 @@ static jit_status run_here(struct call *call, struct run *run, struct results *r
     }
     gpu->profiling = atomic_load_explicit(&run->function->profiling, memory_order_relaxed);
     cuda_profile(gpu->work, gpu->profiling);
+    gpu->threads = run->threads;
+    cuda_set_threads(gpu->work, gpu->threads);
     cuda_set_cancel(gpu->work, gpu->cancel);
     bool ok = run_plan(run) && give_results(call, run, results, bound);
     ok = gpu_let_go(run) && ok;

@@ -224,6 +224,14 @@ bool gpu_source(struct run *run, int source, struct span span, const struct gpu_
 
 /* --- and back ----------------------------------------------------------------------------------------------------- */
 
+struct buffer *gpu_take_host(struct run *run, int64_t bytes) {
+    struct buffer *buffer = pool_take(run->context->pool, (size_t)bytes);
+    if (!buffer)
+        run->status = error_set(run->error, JIT_MEMORY, "out of memory: %lld bytes to copy an array from the GPU",
+                                (long long)bytes);
+    return buffer;
+}
+
 bool gpu_to_host(struct run *run, int number) {
     struct gpu_run *gpu = run->gpu;
     struct gpu_slot *there = &gpu->slots[number];
@@ -244,11 +252,7 @@ bool gpu_to_host(struct run *run, int number) {
                       nowhere))
             goto out;
     }
-    if (!(buffer = pool_take(run->context->pool, (size_t)bytes))) {
-        run->status = error_set(run->error, JIT_MEMORY, "out of memory: %lld bytes to copy an array from the GPU",
-                                (long long)bytes);
-        goto out;
-    }
+    if (!(buffer = gpu_take_host(run, bytes))) goto out;
     ok = bytes == 0 || cuda_copy_to_host(gpu->work, buffer->data, from, (size_t)bytes, &gpu->failure);
     if (!ok) gpu_fail(run, nowhere, &gpu->failure);
     ok = ok ? gpu_settle(run) : (wait_for_all(gpu, run->context), false);
@@ -318,7 +322,7 @@ bool gpu_copy(struct run *run, enum dtype type, int rank, const int64_t *shape, 
                             .operands = operands,
                             .positions = count,
                             .reduced = 1,
-                            .bytes = 2 * (double)(count * size),
+                            .bytes = (double)(count * size),
                             .key = key};
     for (int d = 0; d < rank; d++) {
         launch.extents[d] = shape[d];
@@ -328,7 +332,7 @@ bool gpu_copy(struct run *run, enum dtype type, int rank, const int64_t *shape, 
     for (int k = 0; k < 2; k++)
         arguments[k] =
             (struct kernel_argument){(char *)(uintptr_t)(k ? to : from), operands[k].stride, operands[k].size};
-    launch_merge(&launch);
+    launch_merge(&launch, 0);
     return launch_cuda(&launch);
 }
 
@@ -336,12 +340,14 @@ bool gpu_copy(struct run *run, enum dtype type, int rank, const int64_t *shape, 
 
 static void count_row(void *host, int tag, double seconds, double bytes) {
     struct plan_entry *entry = host;
-    struct launch_state *state = tag >= 0                    ? &entry->launches[tag]
+    const int launches = entry->plan->n_launches;
+    struct launch_state *state = tag >= launches             ? &entry->rows[tag - launches]
+                                 : tag >= 0                  ? &entry->launches[tag]
                                  : tag == CUDA_TAG_TO_DEVICE ? &entry->copies[COPIES_TO_DEVICE]
                                  : tag == CUDA_TAG_TO_HOST   ? &entry->copies[COPIES_TO_HOST]
                                                              : &entry->copies[COPIES_ON_DEVICE];
     atomic_fetch_add_explicit(&state->nanoseconds, (int64_t)(seconds * 1e9), memory_order_relaxed);
-    if (tag >= 0 || tag == GPU_TAG_COPY) return; /* launch_cuda.c counted the rest */
+    if (tag >= 0 || tag == GPU_TAG_COPY) return; /* launch_cuda.c and rows_cuda.c counted the rest */
     atomic_store_explicit(&state->on_device, true, memory_order_relaxed);
     atomic_fetch_add_explicit(&state->bytes, (int64_t)bytes, memory_order_relaxed);
     atomic_fetch_add_explicit(&state->launches, 1, memory_order_relaxed);
@@ -368,7 +374,7 @@ jit_status gpu_finish(struct gpu_run *gpu, jit_function *function, struct plan_e
         int64_t stride[TYPE_MAX_RANK];
         run_contiguous(s->type, s->rank, s->shape, stride);
         if (status == JIT_OK)
-            parcel_copy(context->threads, s->type, s->rank, s->shape, s->to, s->stride, s->buffer->data, stride);
+            parcel_copy(gpu->threads, s->type, s->rank, s->shape, s->to, s->stride, s->buffer->data, stride);
         pool_release(s->buffer);
         mem_free(&context->mem, s, sizeof *s);
     }

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "ir/rows.h"
 #include "runtime/gpu.h"
 
 static int64_t size_value(const struct run *run, const struct size *size) {
@@ -48,11 +49,20 @@ static bool is_by_value(const struct launch *launch, int number) {
     return true;
 }
 
+bool launch_is_scratch(const struct launch *launch, int slot) {
+    return launch->rows && rows_scratch_number(launch->rows, slot) >= 0;
+}
+
 static bool read_source(struct launch *launch, int number, bool on_gpu, const char **data, const int64_t **stride,
                         int64_t *literal_stride) {
     struct run *run = launch->run;
     int slot = launch->plan->operands[number].slot;
     launch->key[number] = 0;
+    if (launch_is_scratch(launch, slot)) {
+        *data = NULL;
+        *stride = run->slots[slot].stride;
+        return true;
+    }
     if (!on_gpu || is_by_value(launch, number)) {
         if (on_gpu) launch->key[number] = PTX_BY_VALUE;
         host_source(run, slot, data, stride, literal_stride);
@@ -87,6 +97,15 @@ static bool bind_write(struct launch *launch, int number, bool on_gpu) {
     int slot = launch->plan->operands[number].slot, loops = launch->kernel->n_par + launch->kernel->n_red;
     int rank =
         operand->uses ? loops : launch->kernel->n_par; /* with `uses`: stored at every position of the reduction */
+    if (launch_is_scratch(launch, slot)) {
+        int64_t bytes;
+        struct run_slot *scratch = &run->slots[slot];
+        memcpy(scratch->shape, launch->extents, sizeof *scratch->shape * (size_t)rank);
+        if (!run_measure(run, operand->type, rank, scratch->shape, launch->span, scratch->stride, &bytes)) return false;
+        memcpy(launch->operands[number].stride, scratch->stride, sizeof *scratch->stride * (size_t)rank);
+        launch->arguments[number].data = NULL;
+        return true;
+    }
     if (on_gpu ? !gpu_allocate(run, slot, rank, launch->extents, launch->span)
                : !run_allocate(run, slot, rank, launch->extents, launch->span))
         return false;
@@ -118,6 +137,7 @@ bool launch_bind(struct launch *launch, int number, bool on_gpu) {
     int64_t literal_stride[TYPE_MAX_RANK];
     if (!read_source(launch, number, on_gpu, &data, &stride, literal_stride)) return false;
     argument->data = apply_map(run, &where->map, data, stride, room->stride);
+    if (launch_is_scratch(launch, where->slot)) return true;
     double elements = 1;
     if (operand->kind == OPERAND_WHOLE) {
         for (int d = 0; d < operand->rank; d++) {
@@ -170,9 +190,10 @@ static void merge_dimensions(struct launch *launch, int first, int n) {
     for (int i = 0; i < kept; i++) launch->extents[shift + i] = extent[i];
 }
 
-void launch_merge(struct launch *launch) {
+void launch_merge(struct launch *launch, int outer) {
     if (launch->kernel->uses_index) return;
-    merge_dimensions(launch, 0, launch->kernel->n_par);
+    if (outer) merge_dimensions(launch, 0, outer);
+    merge_dimensions(launch, outer, launch->kernel->n_par - outer);
     merge_dimensions(launch, launch->kernel->n_par, launch->kernel->n_red);
 }
 
@@ -240,47 +261,56 @@ static bool is_on_host(const struct run *run, const struct plan_launch *plan) {
     return true;
 }
 
-bool launch_kernel(struct run *run, const struct plan_launch *plan) {
+bool launch_begin(struct launch *launch, struct launch_room *room, struct run *run, const struct plan_launch *plan,
+                  const struct plan_rows *rows) {
     const struct ir_kernel *kernel = plan->kernel;
     int n = kernel->n_operands;
-    struct launch launch; /* its arrays are filled as far as they are used */
-    launch.run = run, launch.plan = plan, launch.kernel = kernel;
-    launch.state = &run->entry->launches[plan->index];
-    launch.build = &run->function->build;
-    launch.span = plan->span;
-    launch.bytes = launch.written = 0;
-    /* Kernels have tens of operands at most, but for expressions that read hundreds of arrays. */
-    enum { FEW = 24 };
-    struct kernel_argument few_arguments[FEW];
-    struct operand_run few_operands[FEW];
-    unsigned char few_keys[FEW + 1];
-    int64_t few_sizes[FEW];
-    void *block = NULL;
-    size_t block_size = 0;
-    launch.arguments = few_arguments, launch.operands = few_operands, launch.key = few_keys, launch.sizes = few_sizes;
-    if (n > FEW || kernel->n_sizes > FEW) {
-        block_size = (size_t)(n + 1) * (sizeof *launch.arguments + sizeof *launch.operands + 1) +
-                     (size_t)(kernel->n_sizes + 1) * sizeof *launch.sizes;
-        char *at = block = mem_alloc(&run->context->mem, block_size);
-        if (!block) {
+    launch->run = run, launch->plan = plan, launch->rows = rows, launch->kernel = kernel;
+    launch->state = &run->entry->launches[plan->index];
+    launch->build = &run->function->build;
+    launch->span = plan->span;
+    launch->bytes = launch->written = 0;
+    room->block = NULL;
+    launch->arguments = room->arguments, launch->operands = room->operands;
+    launch->key = room->keys, launch->sizes = room->sizes;
+    if (n > LAUNCH_FEW || kernel->n_sizes > LAUNCH_FEW) {
+        room->block_size = (size_t)(n + 1) * (sizeof *launch->arguments + sizeof *launch->operands + 1) +
+                           (size_t)(kernel->n_sizes + 1) * sizeof *launch->sizes;
+        char *at = room->block = mem_alloc(&run->context->mem, room->block_size);
+        if (!at) {
             run->status = error_set(run->error, JIT_MEMORY, "out of memory");
             return false;
         }
-        launch.arguments = (void *)at, at += (size_t)(n + 1) * sizeof *launch.arguments;
-        launch.operands = (void *)at, at += (size_t)(n + 1) * sizeof *launch.operands;
-        launch.sizes = (void *)at, at += (size_t)(kernel->n_sizes + 1) * sizeof *launch.sizes;
-        launch.key = (void *)at;
+        launch->arguments = (void *)at, at += (size_t)(n + 1) * sizeof *launch->arguments;
+        launch->operands = (void *)at, at += (size_t)(n + 1) * sizeof *launch->operands;
+        launch->sizes = (void *)at, at += (size_t)(kernel->n_sizes + 1) * sizeof *launch->sizes;
+        launch->key = (void *)at;
     }
+    for (int k = 0; k < kernel->n_sizes; k++) launch->sizes[k] = size_value(run, plan->sizes[k]);
+    return bind_extents(launch);
+}
 
+bool launch_bind_all(struct launch *launch, bool on_gpu) {
+    bool ok = true;
+    for (int k = 0; k < launch->kernel->n_operands && ok; k++) ok = launch_bind(launch, k, on_gpu);
+    return ok;
+}
+
+void launch_end(const struct launch *launch, struct launch_room *room) {
+    if (room->block) mem_free(&launch->run->context->mem, room->block, room->block_size);
+}
+
+bool launch_kernel(struct run *run, const struct plan_launch *plan) {
+    struct launch launch; /* its arrays are filled as far as they are used */
+    struct launch_room room;
     bool on_gpu = run->gpu && !is_on_host(run, plan);
-    bool ok = bind_extents(&launch);
-    for (int k = 0; k < kernel->n_sizes; k++) launch.sizes[k] = size_value(run, plan->sizes[k]);
+    bool ok = launch_begin(&launch, &room, run, plan, NULL);
     bool done = ok && on_gpu && launch.state->in_slabs && slabs_launch(&launch, &ok);
-    for (int k = 0; k < n && ok && !done; k++) ok = launch_bind(&launch, k, on_gpu);
+    if (ok && !done) ok = launch_bind_all(&launch, on_gpu);
     if (ok && !done) {
-        launch_merge(&launch);
+        launch_merge(&launch, 0);
         ok = on_gpu ? launch_cuda(&launch) && gpu_send_early(&launch) : launch_cpu(&launch);
     }
-    if (block) mem_free(&run->context->mem, block, block_size);
+    launch_end(&launch, &room);
     return ok;
 }

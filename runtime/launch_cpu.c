@@ -1,11 +1,12 @@
 /* launch_cpu.c: a bound kernel on the CPU: the compiled variant for the layout met, threads, progress, cancelling. */
 #include <string.h>
 
-#include "runtime/launch.h"
+#include "runtime/launch_cpu.h"
 
 enum {
     FLAG_NONTEMPORAL = 1,
     FLAG_SINGLE_ROW = 2,
+    LONG_ROW = 1024,        /* bytes */
     STACK_PARTIALS = 16384, /* bytes of block states kept on the stack */
     PIECE = 1 << 20,        /* positions between two looks at the cancel flag */
     PROGRESS_SLICES = 100,
@@ -15,21 +16,26 @@ enum {
 };
 
 struct cpu_launch {
+    struct cpu_task task;
     struct launch *launch;
-    struct run *run;
     const struct kernel_code *code;
-    struct kernel_watch watch;
     struct kernel_call call;
     int64_t row, blocks; /* LANES: the row being worked on and its number of blocks */
     char *partials;
-    bool no_memory;      /* for partials */
-    bool host_cancelled; /* the progress callback said so */
-    double nanoseconds;  /* estimated, on one thread */
 };
 
 /* --- variants ----------------------------------------------------------------------------------------------------- */
 
-static void make_key(struct launch *launch) {
+/* Rows of a map whose ends, which share lines with their neighbours and so take the ordinary store, are few. */
+static bool is_long(const struct launch *launch, int vector) {
+    const struct ir_kernel *kernel = launch->kernel;
+    for (int k = 0; kernel->kind == KERNEL_MAP && k < kernel->n_operands; k++)
+        if (kernel->operands[k].kind == OPERAND_WRITE)
+            return launch->extents[vector] >= LONG_ROW / dtype_size(kernel->operands[k].type);
+    return false;
+}
+
+static void make_key(struct launch *launch, bool past) {
     const struct ir_kernel *kernel = launch->kernel;
     int vector = launch_vector_dimension(kernel);
     for (int k = 0; k < kernel->n_operands; k++) {
@@ -47,10 +53,7 @@ static void make_key(struct launch *launch) {
     for (int j = 0; j < kernel->n_par + kernel->n_red; j++)
         if (j != vector && launch->extents[j] != 1) single = false;
     if (single) flags |= FLAG_SINGLE_ROW;
-    /* Stores that bypass the cache win above the last level's size and lose below it. */
-    if (kernel->kind != KERNEL_COLUMNS && single && launch->bytes > (double)launch->run->context->last_level_cache &&
-        launch->written * 16 >= launch->bytes)
-        flags |= FLAG_NONTEMPORAL;
+    if (past && (single ? kernel->kind != KERNEL_COLUMNS : is_long(launch, vector))) flags |= FLAG_NONTEMPORAL;
     launch->key[kernel->n_operands] = flags;
 }
 
@@ -116,6 +119,96 @@ out:
     return found;
 }
 
+const struct kernel_code *cpu_code(struct launch *launch, bool past) {
+    make_key(launch, past);
+    const struct kernel_variant *variant = find_variant(launch);
+    if (!variant) variant = make_variant(launch);
+    return variant ? &variant->code : NULL;
+}
+
+/* --- tasks -------------------------------------------------------------------------------------------------------- */
+
+void cpu_task_begin(struct cpu_task *task, struct run *run, const char *name, bool diverges) {
+    task->run = run, task->name = name, task->diverges = diverges, task->nanoseconds = 0;
+    task->watch.cancel = run->cancel, task->watch.stop = 0, task->watch.error_position = INT64_MAX;
+    task->no_memory = task->host_cancelled = false;
+}
+
+int cpu_task_threads(const struct cpu_task *task) {
+    return task->nanoseconds < PARALLEL_NANOSECONDS ? 1 : task->run->threads;
+}
+
+bool cpu_task_halted(struct cpu_task *task, int64_t position) {
+    if (!__atomic_load_n(&task->watch.stop, __ATOMIC_RELAXED)) return false;
+    return __atomic_load_n(task->run->cancel, __ATOMIC_RELAXED) ||
+           __atomic_load_n(&task->host_cancelled, __ATOMIC_RELAXED) ||
+           __atomic_load_n(&task->no_memory, __ATOMIC_RELAXED) ||
+           __atomic_load_n(&task->watch.error_position, __ATOMIC_RELAXED) <= position;
+}
+
+bool cpu_task_poll(struct cpu_task *task, int64_t position) {
+    if (__atomic_load_n(task->run->cancel, __ATOMIC_RELAXED)) __atomic_store_n(&task->watch.stop, 1, __ATOMIC_RELAXED);
+    return cpu_task_halted(task, position);
+}
+
+void cpu_task_out_of_memory(struct cpu_task *task) {
+    __atomic_store_n(&task->no_memory, true, __ATOMIC_RELAXED);
+    __atomic_store_n(&task->watch.stop, 1, __ATOMIC_RELAXED);
+}
+
+struct slice_job {
+    void (*work)(void *argument, int64_t begin, int64_t end);
+    void *argument;
+    int64_t offset;
+};
+
+static void work_slice(void *argument, int64_t begin, int64_t end) {
+    struct slice_job *job = argument;
+    job->work(job->argument, job->offset + begin, job->offset + end);
+}
+
+void cpu_task_run(struct cpu_task *task, int threads, int64_t count, int64_t grain,
+                  void (*work)(void *argument, int64_t begin, int64_t end), void *argument) {
+    const jit_options *options = &task->run->context->options;
+    if (!options->progress || task->nanoseconds < PROGRESS_NANOSECONDS) {
+        threads_run(threads, count, grain, task->diverges, work, argument);
+        return;
+    }
+    int64_t slice = count / PROGRESS_SLICES / grain * grain;
+    if (slice < grain * threads) slice = grain * threads;
+    struct slice_job job = {work, argument, 0};
+    for (int64_t done = 0; done < count && !cpu_task_halted(task, 0); done += slice) {
+        job.offset = done;
+        threads_run(threads, count - done < slice ? count - done : slice, grain, task->diverges, work_slice, &job);
+        double share = (double)(done + slice) / (double)count;
+        if (options->progress(options->host, share < 1 ? share : 1, task->name)) task->host_cancelled = true;
+        if (task->host_cancelled) __atomic_store_n(&task->watch.stop, 1, __ATOMIC_RELAXED);
+    }
+}
+
+bool cpu_task_fail(const struct cpu_task *task, const char *memory) {
+    struct run *run = task->run;
+    if (!task->no_memory || task->host_cancelled || __atomic_load_n(run->cancel, __ATOMIC_RELAXED))
+        run->status = error_set(run->error, JIT_CANCELLED, "cancelled");
+    else
+        run->status = error_set(run->error, JIT_MEMORY, "out of memory: %s", memory);
+    return false;
+}
+
+void cpu_count(struct launch_state *state, int64_t start, double bytes) {
+    atomic_store_explicit(&state->on_device, false, memory_order_relaxed);
+    atomic_fetch_add_explicit(&state->nanoseconds, launch_clock() - start, memory_order_relaxed);
+    atomic_fetch_add_explicit(&state->bytes, (int64_t)bytes, memory_order_relaxed);
+    atomic_fetch_add_explicit(&state->launches, 1, memory_order_relaxed);
+}
+
+double cpu_estimate(const struct launch *launch, const struct kernel_code *code, double bytes) {
+    double each = 0.04 * code->operations + 1.0 * code->math_calls, moved = bytes / 40;
+    double count = (double)launch->positions * (double)(launch->kernel->n_red ? launch->reduced : 1);
+    if (launch->kernel->diverges) each = each * 32 + 32;
+    return count * each > moved ? count * each : moved;
+}
+
 /* --- running ------------------------------------------------------------------------------------------------------ */
 
 static void work_blocks(void *argument, int64_t begin, int64_t end) {
@@ -123,121 +216,61 @@ static void work_blocks(void *argument, int64_t begin, int64_t end) {
     cpu->code->blocks(&cpu->call, cpu->row, begin, end, cpu->partials + begin * (int64_t)cpu->code->state_bytes);
 }
 
-/* Work at this position is pointless: the call was cancelled, memory ran out, or an earlier position failed. What comes
- * before a failed position still runs: the first failure is the one to report. */
-static bool halted(struct cpu_launch *cpu, int64_t position) {
-    if (!__atomic_load_n(&cpu->watch.stop, __ATOMIC_RELAXED)) return false;
-    return __atomic_load_n(cpu->run->cancel, __ATOMIC_RELAXED) ||
-           __atomic_load_n(&cpu->host_cancelled, __ATOMIC_RELAXED) ||
-           __atomic_load_n(&cpu->no_memory, __ATOMIC_RELAXED) ||
-           __atomic_load_n(&cpu->watch.error_position, __ATOMIC_RELAXED) <= position;
-}
-
 /* Kernels without loops don't poll: pieces of a millisecond or so do. */
 static void work_range(void *argument, int64_t begin, int64_t end) {
     struct cpu_launch *cpu = argument;
-    while (begin < end && !halted(cpu, begin)) {
-        if (__atomic_load_n(cpu->run->cancel, __ATOMIC_RELAXED)) {
-            __atomic_store_n(&cpu->watch.stop, 1, __ATOMIC_RELAXED);
-            return;
-        }
+    while (begin < end && !cpu_task_poll(&cpu->task, begin)) {
         int64_t stop = end - begin > PIECE ? begin + PIECE : end;
         cpu->code->range(&cpu->call, begin, stop);
         begin = stop;
     }
 }
 
-static void row_with(struct cpu_launch *cpu, int64_t row, char *partials) {
-    if (cpu->blocks) cpu->code->blocks(&cpu->call, row, 0, cpu->blocks, partials);
-    cpu->code->finish(&cpu->call, row, cpu->blocks, partials);
-}
-
 static void work_rows(void *argument, int64_t begin, int64_t end) {
     struct cpu_launch *cpu = argument;
-    size_t bytes = (size_t)cpu->blocks * cpu->code->state_bytes + 8;
+    struct mem *mem = &cpu->task.run->context->mem;
+    size_t bytes = cpu_partial_bytes(cpu->code, cpu->blocks);
     _Alignas(64) char stack[STACK_PARTIALS];
     char *partials = stack;
-    if (bytes > sizeof stack && !(partials = mem_alloc(&cpu->run->context->mem, bytes))) {
-        __atomic_store_n(&cpu->no_memory, true, __ATOMIC_RELAXED);
-        __atomic_store_n(&cpu->watch.stop, 1, __ATOMIC_RELAXED);
+    if (bytes > sizeof stack && !(partials = mem_alloc(mem, bytes))) {
+        cpu_task_out_of_memory(&cpu->task);
         return;
     }
-    for (int64_t row = begin; row < end && !halted(cpu, row * cpu->launch->reduced); row++)
-        row_with(cpu, row, partials);
-    if (partials != stack) mem_free(&cpu->run->context->mem, partials, bytes);
+    for (int64_t row = begin; row < end && !cpu_task_halted(&cpu->task, row * cpu->launch->reduced); row++)
+        cpu_row(cpu->code, &cpu->call, row, cpu->blocks, partials);
+    if (partials != stack) mem_free(mem, partials, bytes);
 }
 
-struct slice_job {
-    struct cpu_launch *cpu;
-    void (*work)(void *argument, int64_t begin, int64_t end);
-    int64_t offset;
-};
-
-static void work_slice(void *argument, int64_t begin, int64_t end) {
-    struct slice_job *job = argument;
-    job->work(job->cpu, job->offset + begin, job->offset + end);
-}
-
-/* A rough time in nanoseconds on one thread, to decide about threads. */
-static double estimate(const struct cpu_launch *cpu) {
+static void run_lanes(struct cpu_launch *cpu, int threads) {
     const struct launch *launch = cpu->launch;
-    const struct kernel_code *code = cpu->code;
-    double each = 0.04 * code->operations + 1.0 * code->math_calls, moved = launch->bytes / 40;
-    double count = (double)cpu->launch->positions * (double)(cpu->launch->kernel->n_red ? cpu->launch->reduced : 1);
-    if (cpu->launch->kernel->diverges) each = each * 32 + 32;
-    return count * each > moved ? count * each : moved;
-}
-
-/* threads_run over [0, count); work that takes long is cut into slices, after each of which the host hears how far it
- * is. */
-static void run_sliced(struct cpu_launch *cpu, int threads, int64_t count, int64_t grain,
-                       void (*work)(void *argument, int64_t begin, int64_t end)) {
-    const jit_options *options = &cpu->run->context->options;
-    bool dynamic = cpu->launch->kernel->diverges;
-    if (!options->progress || cpu->nanoseconds < PROGRESS_NANOSECONDS) {
-        threads_run(threads, count, grain, dynamic, work, cpu);
+    struct mem *mem = &launch->run->context->mem;
+    cpu->blocks = cpu_blocks(launch, cpu->code);
+    if (threads <= 1 || launch->positions >= 4 * (int64_t)threads) {
+        cpu_task_run(&cpu->task, threads, launch->positions, 1, work_rows, cpu);
         return;
     }
-    int64_t slice = count / PROGRESS_SLICES / grain * grain;
-    if (slice < grain * threads) slice = grain * threads;
-    struct slice_job job = {cpu, work, 0};
-    for (int64_t done = 0; done < count && !halted(cpu, 0); done += slice) {
-        job.offset = done;
-        threads_run(threads, count - done < slice ? count - done : slice, grain, dynamic, work_slice, &job);
-        double share = (double)(done + slice) / (double)count;
-        if (options->progress(options->host, share < 1 ? share : 1, cpu->launch->kernel->name))
-            cpu->host_cancelled = true;
-        if (cpu->host_cancelled) __atomic_store_n(&cpu->watch.stop, 1, __ATOMIC_RELAXED);
+    size_t bytes = cpu_partial_bytes(cpu->code, cpu->blocks);
+    if (!(cpu->partials = mem_alloc(mem, bytes))) {
+        cpu_task_out_of_memory(&cpu->task);
+        return;
     }
+    for (cpu->row = 0; cpu->row < launch->positions && !cpu_task_halted(&cpu->task, cpu->row * launch->reduced);
+         cpu->row++) {
+        cpu_task_run(&cpu->task, threads, cpu->blocks, 8, work_blocks, cpu);
+        if (!cpu->task.watch.stop) cpu->code->finish(&cpu->call, cpu->row, cpu->blocks, cpu->partials);
+    }
+    mem_free(mem, cpu->partials, bytes);
 }
 
-static bool run_lanes(struct cpu_launch *cpu, int threads) {
+static void execute(struct cpu_launch *cpu) {
     const struct kernel_code *code = cpu->code;
-    cpu->blocks = cpu->launch->reduced / code->block + (cpu->launch->reduced % code->block != 0);
-    if (threads <= 1 || cpu->launch->positions >= 4 * (int64_t)threads) {
-        run_sliced(cpu, threads, cpu->launch->positions, 1, work_rows);
-        return true;
-    }
-    size_t bytes = (size_t)cpu->blocks * code->state_bytes + 8;
-    cpu->partials = mem_alloc(&cpu->run->context->mem, bytes);
-    if (!cpu->partials) return false;
-    for (cpu->row = 0; cpu->row < cpu->launch->positions && !halted(cpu, cpu->row * cpu->launch->reduced); cpu->row++) {
-        run_sliced(cpu, threads, cpu->blocks, 8, work_blocks);
-        if (!cpu->watch.stop) code->finish(&cpu->call, cpu->row, cpu->blocks, cpu->partials);
-    }
-    mem_free(&cpu->run->context->mem, cpu->partials, bytes);
-    return true;
-}
-
-static bool execute(struct cpu_launch *cpu) {
-    const struct kernel_code *code = cpu->code;
-    int threads = cpu->run->threads;
-    cpu->nanoseconds = estimate(cpu);
-    if (cpu->nanoseconds < PARALLEL_NANOSECONDS) threads = 1;
-    if (cpu->launch->kernel->kind == KERNEL_LANES) return run_lanes(cpu, threads);
-    int64_t grain = code->block > 0 ? code->block : code->vector_width;
-    run_sliced(cpu, threads, cpu->launch->positions, grain, work_range);
-    return true;
+    cpu->task.nanoseconds = cpu_estimate(cpu->launch, code, cpu->launch->bytes);
+    int threads = cpu_task_threads(&cpu->task);
+    if (cpu->launch->kernel->kind == KERNEL_LANES)
+        run_lanes(cpu, threads);
+    else
+        cpu_task_run(&cpu->task, threads, cpu->launch->positions, code->block > 0 ? code->block : code->vector_width,
+                     work_range, cpu);
 }
 
 /* --- what went wrong inside a kernel ------------------------------------------------------------------------------ */
@@ -246,16 +279,16 @@ static bool execute(struct cpu_launch *cpu) {
  * answer, whatever the vector width. */
 static void refine_error(struct cpu_launch *cpu) {
     if (cpu->launch->kernel->kind != KERNEL_MAP) return;
-    int64_t first = cpu->watch.error_position - cpu->watch.error_position % cpu->code->vector_width;
+    int64_t first = cpu->task.watch.error_position - cpu->task.watch.error_position % cpu->code->vector_width;
     int64_t begin = first > cpu->code->vector_width ? first - cpu->code->vector_width : 0;
-    int64_t end = cpu->watch.error_position + 1;
+    int64_t end = cpu->task.watch.error_position + 1;
     for (int64_t at = begin; at < end; at++) {
-        struct kernel_watch watch = {.cancel = cpu->watch.cancel, .error_position = INT64_MAX};
+        struct kernel_watch watch = {.cancel = cpu->task.watch.cancel, .error_position = INT64_MAX};
         cpu->call.watch = &watch;
         cpu->code->range(&cpu->call, at, at + 1);
-        cpu->call.watch = &cpu->watch;
+        cpu->call.watch = &cpu->task.watch;
         if (watch.error_position != INT64_MAX) {
-            cpu->watch = watch;
+            cpu->task.watch = watch;
             return;
         }
         if (watch.stop) return;
@@ -263,45 +296,37 @@ static void refine_error(struct cpu_launch *cpu) {
 }
 
 static bool report(struct cpu_launch *cpu) {
-    struct run *run = cpu->run;
-    if (cpu->watch.error_position != INT64_MAX) {
+    struct run *run = cpu->task.run;
+    if (cpu->task.watch.error_position != INT64_MAX) {
         refine_error(cpu);
-        const struct kernel_watch *watch = &cpu->watch;
+        const struct kernel_watch *watch = &cpu->task.watch;
         struct subscript_fault fault = {watch->error_position, watch->error_index,   watch->error_size,
                                         watch->error_site,     watch->error_operand, watch->error_dim};
         run->status =
             launch_fault(run->function, run->plan, cpu->launch->plan, cpu->launch->positions > 1, &fault, run->error);
         return false;
     }
-    if (__atomic_load_n(run->cancel, __ATOMIC_RELAXED) || cpu->host_cancelled) {
-        run->status = error_set(run->error, JIT_CANCELLED, "cancelled");
-        return false;
-    }
-    run->status = error_set(run->error, JIT_MEMORY, "out of memory: the partial results of a reduction");
-    return false;
+    return cpu_task_fail(&cpu->task, "the partial results of a reduction");
+}
+
+/* Stores that bypass the cache win above the last level's size and lose below it. */
+static bool is_past(const struct launch *launch) {
+    return launch->bytes > (double)launch->run->context->last_level_cache && launch->written * 16 >= launch->bytes;
 }
 
 bool launch_cpu(struct launch *launch) {
     struct run *run = launch->run;
-    make_key(launch);
-    const struct kernel_variant *variant = find_variant(launch);
-    if (!variant && !(variant = make_variant(launch))) return false;
+    const struct kernel_code *code = cpu_code(launch, is_past(launch));
+    if (!code) return false;
     if (run->preparing || launch->positions == 0) return true;
 
     struct cpu_launch cpu;
-    cpu.launch = launch, cpu.run = run, cpu.code = &variant->code;
-    cpu.watch.cancel = run->cancel, cpu.watch.stop = 0, cpu.watch.error_position = INT64_MAX;
-    cpu.no_memory = cpu.host_cancelled = false;
-    cpu.call = (struct kernel_call){launch->arguments, launch->extents, launch->sizes, &cpu.watch};
+    cpu.launch = launch, cpu.code = code;
+    cpu_task_begin(&cpu.task, run, launch->kernel->name, launch->kernel->diverges);
+    cpu.call = (struct kernel_call){launch->arguments, launch->extents, launch->sizes, &cpu.task.watch};
     bool profiling = atomic_load_explicit(&run->function->profiling, memory_order_relaxed);
     int64_t start = profiling ? launch_clock() : 0;
-    if (!execute(&cpu)) cpu.no_memory = true;
-    if (profiling) {
-        struct launch_state *state = launch->state;
-        atomic_store_explicit(&state->on_device, false, memory_order_relaxed);
-        atomic_fetch_add_explicit(&state->nanoseconds, launch_clock() - start, memory_order_relaxed);
-        atomic_fetch_add_explicit(&state->bytes, (int64_t)launch->bytes, memory_order_relaxed);
-        atomic_fetch_add_explicit(&state->launches, 1, memory_order_relaxed);
-    }
-    return (!cpu.watch.stop && !cpu.no_memory && cpu.watch.error_position == INT64_MAX) || report(&cpu);
+    execute(&cpu);
+    if (profiling) cpu_count(launch->state, start, launch->bytes);
+    return (!cpu.task.watch.stop && cpu.task.watch.error_position == INT64_MAX) || report(&cpu);
 }

@@ -1,4 +1,4 @@
-/* output.c: results of a run on the CPU to the caller: written at once, copied, or handed over. */
+/* output.c: results in host memory to the caller: written at once, copied, or handed over. */
 #include <stdio.h>
 #include <string.h>
 

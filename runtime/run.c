@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "runtime/gpu.h"
+#include "runtime/rows.h"
 
 enum { NOT_LEAVING = -1, PROGRESS_EVERY = 64 };
 
@@ -239,6 +240,14 @@ static bool cancelled(struct run *run) {
     return true;
 }
 
+/* What is done row by row is not launched again, but for the arrays that go: returns the last action of it. */
+static int pass_rows(struct run *run, const struct plan_step *step, int at) {
+    int last = at + step->actions[at]->count;
+    for (int i = at + 1; i <= last; i++)
+        if (step->actions[i]->kind == ACTION_FREE) run_drop(run, step->actions[i]->slot);
+    return last;
+}
+
 static bool run_graph(struct run *run, const struct plan_step *step) {
     for (int i = 0; i < step->n_actions; i++) {
         const struct plan_action *action = step->actions[i];
@@ -257,6 +266,12 @@ static bool run_graph(struct run *run, const struct plan_step *step) {
             if (!effect_run(run, action)) return false;
             break;
         case ACTION_FREE: run_drop(run, action->slot); break;
+        case ACTION_ROWS: {
+            bool done;
+            if (!rows_run(run, action->rows, &done)) return false;
+            if (done) i = pass_rows(run, step, i);
+            break;
+        }
         }
     }
     return true;

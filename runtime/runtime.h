@@ -37,7 +37,7 @@ struct jit_context {
     enum fp_mode fp;
     int ulp;
     int threads;
-    int64_t last_level_cache; /* bytes */
+    int64_t last_level_cache, core_cache; /* bytes; core_cache: a core has it to itself */
     int64_t slabs_from,
         slab_bytes;     /* host memory to a GPU and back: slab by slab from so many bytes on; of each array */
     int device;         /* where programs run whose tensors are all in host memory: a GPU's ordinal; -1: the CPU */
@@ -90,6 +90,7 @@ struct plan_entry {
     struct arena arena;
     struct plan *plan;
     struct launch_state *launches; /* [plan->n_launches], in the arena */
+    struct launch_state *rows;     /* [plan->n_rows]: no CPU variants */
     struct output_info *outputs;   /* [n_outputs] */
     int64_t *initial_sizes;        /* [plan->sizes.count]: constants filled in */
     bool in_place; /* one map kernel whose reads are all at the position it writes: outputs may be inputs */
@@ -224,6 +225,8 @@ enum dtype tensor_dtype(const DLTensor *tensor); /* TY_NONE if none of ours */
 DLDataType tensor_dl_type(enum dtype type);
 /* Strides in bytes; C order if the tensor gives none. */
 void tensor_strides(const DLTensor *tensor, int64_t *stride);
+/* In memory that the host reads: pinned or not. */
+bool tensor_is_here(const DLTensor *tensor);
 /* A DLManagedTensor that holds one reference to the buffer (taken over), C order. NULL: no memory. */
 DLManagedTensor *tensor_wrap(jit_context *context, struct buffer *buffer, enum dtype type, int rank,
                              const int64_t *shape);

@@ -145,7 +145,7 @@ static bool bind(struct slabs *slabs, const int64_t *shape) {
         launch->written += (double)launch->positions * dtype_size(kernel->operands[k].type);
     }
     launch->bytes += launch->written;
-    launch_merge(launch);
+    launch_merge(launch, 0);
     return true;
 }
 
@@ -371,12 +371,44 @@ static bool take(struct slabs *slabs, const int64_t *shape) {
            (cuda_turns_begin(gpu->work, &gpu->failure) || gpu_fail(run, launch->span, &gpu->failure));
 }
 
-bool slabs_launch(struct launch *launch, bool *ok) {
+/* False for sure, before anything is looked at more closely: not worth it, or not wanted in host memory. */
+static bool may_suit(const struct launch *launch) {
     const struct run *run = launch->run;
+    return !run->preparing && launch->positions > 0 &&
+           (double)launch->positions * launch->kernel->n_operands * 8 >= (double)run->context->slabs_from &&
+           goes_home(launch);
+}
+
+/* Bit j: the array that is read depends on loop dimension j. */
+static unsigned dimensions_of(const struct view_map *map) {
+    unsigned dimensions = 0;
+    for (int d = 0; d < map->source_rank; d++)
+        for (int t = 0; t < map->axis[d].n_terms; t++) dimensions |= 1u << map->axis[d].terms[t].dim;
+    return dimensions;
+}
+
+bool slabs_suit(const struct launch *launch) {
+    if (!launch->state->in_slabs || !may_suit(launch)) return false;
     const struct ir_kernel *kernel = launch->kernel;
-    if (run->preparing || launch->positions == 0 ||
-        (double)launch->positions * kernel->n_operands * 8 < (double)run->context->slabs_from || !goes_home(launch))
-        return false;
+    bool sends = false;
+    double moved = 0;
+    int dim = 0;
+    while (dim < kernel->n_par - 1 && launch->extents[dim] == 1) dim++;
+    for (int k = 0; k < kernel->n_operands; k++) {
+        bool written = kernel->operands[k].kind == OPERAND_WRITE;
+        unsigned dimensions = written ? ~0u : dimensions_of(&launch->plan->operands[k].map);
+        if (!written && !(may_send(launch, k) && dimensions >> dim & 1)) continue;
+        double bytes = (double)dtype_size(kernel->operands[k].type);
+        for (int j = 0; j < kernel->n_par; j++)
+            if (dimensions >> j & 1) bytes *= (double)launch->extents[j];
+        sends |= !written;
+        moved += bytes;
+    }
+    return sends && moved >= (double)launch->run->context->slabs_from;
+}
+
+bool slabs_launch(struct launch *launch, bool *ok) {
+    if (!may_suit(launch)) return false;
     int64_t shape[KERNEL_MAX_LOOPS];
     memcpy(shape, launch->extents, sizeof shape);
     struct slabs slabs = {.launch = launch, .positions = launch->positions};

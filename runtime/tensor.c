@@ -31,6 +31,10 @@ const char *jit_type_name(jit_dtype type) {
     return dtype_name(type >= JIT_BOOL && type <= JIT_F64 ? (enum dtype)type : TY_NONE);
 }
 
+bool tensor_is_here(const DLTensor *tensor) {
+    return tensor->device.device_type == kDLCPU || tensor->device.device_type == kDLCUDAHost;
+}
+
 void tensor_strides(const DLTensor *tensor, int64_t *stride) {
     int64_t size = dtype_size(tensor_dtype(tensor)), step = size;
     for (int d = tensor->ndim - 1; d >= 0; d--) {

@@ -14,6 +14,10 @@ enum { KEY_NONTEMPORAL = 1, KEY_SINGLE_ROW = 2 };
 void emit_gpu_variant(const struct plan_entry *entry, const struct plan_launch *launch,
                       const struct kernel_variant *like, struct arena *arena, struct ptx_variant *out);
 
+/* The same for the launches of `rows` together: stages[] has room for each of them. */
+void emit_gpu_stages(const struct plan_entry *entry, const struct plan_rows *rows, struct arena *arena,
+                     struct ptx_stage *stages);
+
 /* Texts for a GPU. */
 struct emit_gpu {
     jit_function *function;
@@ -22,7 +26,6 @@ struct emit_gpu {
     bool named;                    /* the caller chose it */
     struct ptx_compiler *compiler; /* NULL: CUDA C is wanted; else PTX */
     jit_error *error;
-    bool ready;
     bool reported; /* `error` is set */
 };
 

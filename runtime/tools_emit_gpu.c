@@ -2,7 +2,7 @@
  */
 #include <string.h>
 
-#include "runtime/gpu.h"
+#include "runtime/gpu_variant.h"
 #include "runtime/tools_emit.h"
 
 /* --- the variant for contiguous arrays ---------------------------------------------------------------------------- */
@@ -56,6 +56,16 @@ void emit_gpu_variant(const struct plan_entry *entry, const struct plan_launch *
     out->aligned = ptx_vector_of(kernel, access) > 1;
 }
 
+void emit_gpu_stages(const struct plan_entry *entry, const struct plan_rows *rows, struct arena *arena,
+                     struct ptx_stage *stages) {
+    for (int i = 0; i < rows->n_launches; i++) {
+        struct ptx_variant *variant = ARENA_NEW(arena, struct ptx_variant);
+        emit_gpu_variant(entry, rows->launches[i], NULL, arena, variant);
+        variant->single_row = false;
+        launch_stage(rows, i, arena, variant, &stages[i]);
+    }
+}
+
 /* --- architectures ------------------------------------------------------------------------------------------------ */
 
 enum { DEFAULT_ARCH = 80, OLDEST_ARCH = 75 };
@@ -94,7 +104,7 @@ static bool open_for_ptx(struct emit_gpu *job) {
     struct opening opening = {.job = job};
     arena_init(&opening.arena, &job->function->context->mem);
     fork_hold(); /* NVRTC has locks of its own */
-    bool done = arena_try(&opening.arena, open_compiler, &opening);
+    bool ready = false, done = arena_try(&opening.arena, open_compiler, &opening);
     if (done && !job->compiler && opening.why.length)
         error_set(job->error, JIT_DEVICE, "stage \"ptx\": %s", strbuf_text(&opening.why));
     else if (!done || !job->compiler || !arena_try(&opening.arena, choose_arch, &opening))
@@ -102,11 +112,11 @@ static bool open_for_ptx(struct emit_gpu *job) {
     else if (opening.why.length)
         error_set(job->error, JIT_ARGUMENT, "%s", strbuf_text(&opening.why));
     else
-        job->ready = true;
+        ready = true;
     fork_allow();
     arena_free(&opening.arena);
-    if (!job->ready) emit_gpu_close(job);
-    return job->ready;
+    if (!ready) emit_gpu_close(job);
+    return ready;
 }
 
 bool emit_gpu_open(struct emit_gpu *job, const char *arch, bool ptx) {
@@ -138,7 +148,8 @@ void emit_gpu_close(struct emit_gpu *job) {
 
 struct kernel_job {
     struct emit_gpu *job;
-    const struct plan_launch *launch;
+    const struct plan_launch *launch; /* NULL: of `rows` */
+    const struct plan_rows *rows;
     struct ptx_variant variant;
     struct ptx_kernel kernel;
     struct strbuf *out, why;
@@ -151,7 +162,17 @@ static void make_kernel(void *argument) {
     struct kernel_job *at = argument;
     struct arena *arena = at->out->arena;
     const struct emit_gpu *job = at->job;
-    at->ok = at->emitted = ptx_emit(arena, at->launch->kernel, &at->variant, &at->kernel, &at->why);
+    if (at->launch) {
+        at->emitted = ptx_emit(arena, at->launch->kernel, &at->variant, &at->kernel, &at->why);
+    } else {
+        const struct plan_rows *rows = at->rows;
+        struct ptx_stage stages[PLAN_MAX_ROWS];
+        emit_gpu_stages(job->entry, rows, arena, stages);
+        at->variant.fast = stages[0].variant->fast;
+        at->emitted = ptx_emit_rows(arena, rows->name, rows->outer, rows->n_launches, stages, rows->n_scratch,
+                                    &at->kernel, &at->why);
+    }
+    at->ok = at->emitted;
     if (at->ok && job->compiler)
         at->ok = ptx_compile(job->compiler, at->kernel.source, at->kernel.name, job->arch, at->variant.fast,
                              PTX_FORMAT_TEXT, arena, &at->image, &at->size, &at->why);
@@ -171,30 +192,47 @@ static const struct kernel_variant *prepared_variant(const struct plan_entry *en
     return best;
 }
 
+static bool write_kernel(struct kernel_job *at) {
+    struct emit_gpu *job = at->job;
+    jit_function *function = job->function;
+    struct strbuf *out = at->out;
+    strbuf_init(&at->why, out->arena);
+    /* Emitting numbers the kernel's values. */
+    fork_hold();
+    pthread_mutex_lock(&function->build);
+    bool done = arena_try(out->arena, make_kernel, at);
+    pthread_mutex_unlock(&function->build);
+    fork_allow();
+    if (!done) arena_fail(out->arena);
+    if (!at->ok) {
+        error_at(job->error, function, at->emitted ? JIT_INTERNAL : JIT_UNSUPPORTED,
+                 at->launch ? at->launch->span : at->rows->span, "kernel `%s` for a GPU: %s",
+                 at->launch ? at->launch->kernel->name : at->rows->name, strbuf_text(&at->why));
+        job->reported = true;
+        return false;
+    }
+    strbuf_puts(out, job->compiler ? at->image : at->kernel.source);
+    if (out->length && out->text[out->length - 1] != '\n') strbuf_putc(out, '\n');
+    return true;
+}
+
 bool emit_gpu_write(struct emit_gpu *job, struct strbuf *out) {
     const struct plan *plan = job->entry->plan;
-    jit_function *function = job->function;
     for (int i = 0; i < plan->n_launches; i++) {
-        struct kernel_job at = {.job = job, .launch = plan->launches[i], .out = out};
-        strbuf_init(&at.why, out->arena);
-        emit_gpu_variant(job->entry, at.launch, prepared_variant(job->entry, at.launch), out->arena, &at.variant);
-        /* Emitting numbers the kernel's values. */
-        fork_hold();
-        pthread_mutex_lock(&function->build);
-        bool done = arena_try(out->arena, make_kernel, &at);
-        pthread_mutex_unlock(&function->build);
-        fork_allow();
-        if (!done) arena_fail(out->arena);
-        if (!at.ok) {
-            error_at(job->error, function, at.emitted ? JIT_INTERNAL : JIT_UNSUPPORTED, at.launch->span,
-                     "kernel `%s` for a GPU: %s", at.launch->kernel->name, strbuf_text(&at.why));
-            job->reported = true;
-            return false;
-        }
-        strbuf_printf(out, "%s// kernel %d of %d: %s, sm_%d\n", i ? "\n" : "", i + 1, plan->n_launches, at.kernel.name,
+        const struct plan_launch *launch = plan->launches[i];
+        struct kernel_job at = {.job = job, .launch = launch, .out = out};
+        emit_gpu_variant(job->entry, launch, prepared_variant(job->entry, launch), out->arena, &at.variant);
+        strbuf_printf(out, "%s// kernel %d of %d: %s, sm_%d\n", i ? "\n" : "", i + 1, plan->n_launches,
+                      launch->kernel->name, job->arch);
+        if (!write_kernel(&at)) return false;
+    }
+    for (int i = 0; i < plan->n_rows; i++) {
+        const struct plan_rows *rows = plan->rows[i];
+        struct kernel_job at = {.job = job, .rows = rows, .out = out};
+        strbuf_printf(out, "\n// where there are rows enough, %s to %s as one: %s, sm_%d\n",
+                      rows->launches[0]->kernel->name, rows->launches[rows->n_launches - 1]->kernel->name, rows->name,
                       job->arch);
-        strbuf_puts(out, job->compiler ? at.image : at.kernel.source);
-        if (out->length && out->text[out->length - 1] != '\n') strbuf_putc(out, '\n');
+        if (!write_kernel(&at)) return false;
     }
     if (!plan->n_launches) strbuf_puts(out, "// no kernels\n");
     return true;

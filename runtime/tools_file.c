@@ -55,8 +55,7 @@ jit_status jit_load(const char *path, DLManagedTensor **out, jit_error *error) {
 jit_status jit_save(const char *path, const DLTensor *value, jit_error *error) {
     if (!path || !value) return error_set(error, JIT_ARGUMENT, "%s is NULL", path ? "the value" : "the path");
     enum dtype type = tensor_dtype(value);
-    if (type == TY_NONE || type == TY_F16 || value->ndim < 0 || value->ndim > TYPE_MAX_RANK ||
-        value->device.device_type != kDLCPU)
+    if (type == TY_NONE || type == TY_F16 || value->ndim < 0 || value->ndim > TYPE_MAX_RANK || !tensor_is_here(value))
         return error_set(error, JIT_ARGUMENT, "cannot write '%.400s': the tensor is none that Weft computes with",
                          path);
     struct mem heap = {0};

@@ -53,12 +53,11 @@ static bool write_value(void *argument, struct strbuf *out) {
 }
 
 static bool usable(const DLTensor *tensor) {
-    return tensor && tensor->ndim >= 0 && tensor->ndim <= TYPE_MAX_RANK && tensor->device.device_type == kDLCPU &&
-           tensor_dtype(tensor) != TY_NONE;
+    return tensor && tensor->ndim >= 0 && tensor->ndim <= TYPE_MAX_RANK && tensor_dtype(tensor) != TY_NONE;
 }
 
 char *jit_format(const DLTensor *value) {
-    return usable(value) ? tools_text_write(write_value, (void *)value) : NULL;
+    return usable(value) && tensor_is_here(value) ? tools_text_write(write_value, (void *)value) : NULL;
 }
 
 static bool write_type(void *argument, struct strbuf *out) {

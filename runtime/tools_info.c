@@ -40,5 +40,9 @@ static bool write_info(void *argument, struct strbuf *out) {
 }
 
 char *jit_info(jit_context *context) {
-    return context ? tools_text_write(write_info, context) : NULL;
+    if (!context) return NULL;
+    fork_hold(); /* it opens the driver and NVRTC */
+    char *text = tools_text_write(write_info, context);
+    fork_allow();
+    return text;
 }

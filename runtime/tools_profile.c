@@ -11,6 +11,7 @@ void jit_profile(jit_function *function, int on) {
     if (!function) return;
     for (struct plan_entry *e = on ? atomic_load(&function->entries) : NULL; e; e = e->next) {
         for (int i = 0; i < e->plan->n_launches; i++) clear(&e->launches[i]);
+        for (int i = 0; i < e->plan->n_rows; i++) clear(&e->rows[i]);
         for (int i = 0; i < COPIES_KINDS; i++) clear(&e->copies[i]);
     }
     atomic_store(&function->profiling, on != 0);
@@ -39,6 +40,8 @@ int jit_profile_get(const jit_function *function, int index, jit_profile_row *ro
         for (int i = 0; i < number; i++) e = e->next;
         for (int i = 0; i < e->plan->n_launches; i++)
             if (read_row(&e->launches[i], e->plan->launches[i]->kernel->name, false, row) && index-- == 0) return 1;
+        for (int i = 0; i < e->plan->n_rows; i++)
+            if (read_row(&e->rows[i], e->plan->rows[i]->name, false, row) && index-- == 0) return 1;
         for (int i = 0; i < COPIES_KINDS; i++)
             if (read_row(&e->copies[i], copies[i], true, row) && index-- == 0) return 1;
     }

@@ -142,7 +142,7 @@ jit_status jit_session_set(jit_session *session, const char *name, DLManagedTens
     enum dtype type = tensor_dtype(&value->dl_tensor);
     bool usable =
         type != TY_NONE && type != TY_F16 && value->dl_tensor.ndim >= 0 && value->dl_tensor.ndim <= TYPE_MAX_RANK;
-    bool here = value->dl_tensor.device.device_type == kDLCPU || value->dl_tensor.device.device_type == kDLCUDAHost;
+    bool here = tensor_is_here(&value->dl_tensor);
     if (usable && !here) {
         value->deleter(value);
         return error_set(error, JIT_ARGUMENT,

@@ -22,6 +22,9 @@ static const struct bench_reference references[] = {
     {"axis1", reference_axis1},
     {"zscore", reference_zscore},
     {"clip3", reference_clip3},
+    {"softmax", reference_softmax},
+    {"log_softmax", reference_log_softmax},
+    {"layer_norm", reference_layer_norm},
 };
 
 const struct bench_reference *reference_find(const char *name) {

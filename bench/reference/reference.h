@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 /* What every workload reads and writes. f64 arrays of n elements, their f32 twins, a matrix, two axes of the complex
- * plane. */
+ * plane, a matrix whose rows count. */
 struct bench_data {
     int64_t n;
     double *x, *y, *z, *out;
@@ -21,6 +21,8 @@ struct bench_data {
     int64_t side;
     double *cx, *cy; /* `pixels` each */
     int64_t pixels;
+    float *r, *gain, *bias; /* rows x columns; a row of each */
+    int64_t rows, columns;
     double result[4]; /* scalars that a reference computes */
 };
 
@@ -52,6 +54,11 @@ void reference_axis0(struct bench_data *d, int threads);
 void reference_axis1(struct bench_data *d, int threads);
 void reference_zscore(struct bench_data *d, int threads);
 void reference_clip3(struct bench_data *d, int threads);
+
+/* Rows of a matrix: rows.c */
+void reference_softmax(struct bench_data *d, int threads);
+void reference_log_softmax(struct bench_data *d, int threads);
+void reference_layer_norm(struct bench_data *d, int threads);
 
 /* The machine's ceilings, measured now: GB/s of compulsory bytes, GFLOP/s. roofline.c */
 double roofline_triad(struct bench_data *d, int threads); /* non-temporal stores */

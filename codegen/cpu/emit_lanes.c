@@ -1,6 +1,6 @@
-/* emit_lanes.c: reductions along the operand's last dimension. The order is the language's (design, ir/kernel.h):
- * whatever the width of the code, element i of a block belongs to lane i mod `lanes`, and only the shape of the tree
- * above is fixed.
+/* emit_lanes.c: reductions along the operand's last dimension. The order is the language's (docs/language.md, Sums;
+ * ir/kernel.h): whatever the width of the code, element i of a block belongs to lane i mod `lanes`, and only the shape
+ * of the tree above is fixed.
  *
  * Missing elements count as the identity, and an accumulator joined with an identity is itself, so whole vectors that
  * are missing are simply left out.
@@ -225,11 +225,12 @@ LLVMValueRef lanes_minimum(struct emit *e, LLVMValueRef a, LLVMValueRef b) {
     return emit_select(e, LLVMBuildICmp(e->builder, LLVMIntSLT, a, b, ""), a, b);
 }
 
-/* for each of the four runs: begin (block position) and end; the body of the loop follows. */
+/* for each run: begin (block position) and end; the body of the loop follows. */
 struct emit_loop lanes_runs_begin(struct emit *e, struct lanes_work *work, LLVMValueRef length, LLVMValueRef *begin,
                                   LLVMValueRef *end) {
     LLVMValueRef size = emit_i64(e, (int64_t)LANES_RUN * work->lanes);
-    struct emit_loop loop = emit_loop_begin(e, emit_i64(e, 0), emit_i64(e, LANES_RUNS));
+    LLVMValueRef runs = emit_select(e, work->alone, emit_i64(e, 1), emit_i64(e, LANES_RUNS));
+    struct emit_loop loop = emit_loop_begin(e, emit_i64(e, 0), runs);
     *begin = LLVMBuildMul(e->builder, loop.i, size, "");
     *end = lanes_minimum(e, LLVMBuildAdd(e->builder, *begin, size, ""), length);
     return loop;
@@ -272,6 +273,7 @@ static void lanes_block(struct emit *e, struct lanes_work *work, LLVMValueRef bl
     LLVMValueRef states[EMIT_MAX_STATES];
     LLVMValueRef start = LLVMBuildMul(e->builder, block, emit_i64(e, size), "");
     LLVMValueRef length = lanes_minimum(e, LLVMBuildSub(e->builder, work->n_elements, start, ""), emit_i64(e, size));
+    work->alone = LLVMBuildICmp(e->builder, LLVMIntSLE, length, emit_i64(e, LANES_RUN * (int64_t)work->lanes), "");
     lanes_runs(e, work, start, length);
     for (int i = 0; i < work->n; i++) {
         struct lanes_reduction *r = &work->reductions[i];

@@ -29,6 +29,7 @@ struct lanes_work {
     int n;
     int lanes;
     LLVMValueRef n_elements, row_position;
+    LLVMValueRef alone; /* the block at hand has one run: the others would be of identities, and are left out */
     LLVMValueRef digits[KERNEL_MAX_LOOPS]; /* memory: each lane's indices, where lanes may lie in different rows */
     bool across;
     bool ahead; /* so little is computed that memory sets the pace: ask it early */
@@ -43,7 +44,7 @@ LLVMValueRef lanes_at(struct emit *e, enum dtype type, LLVMValueRef base, LLVMVa
 LLVMValueRef lanes_load(struct emit *e, enum dtype type, LLVMValueRef base, LLVMValueRef element, int n);
 void lanes_store(struct emit *e, enum dtype type, LLVMValueRef value, LLVMValueRef base, LLVMValueRef element);
 LLVMValueRef lanes_minimum(struct emit *e, LLVMValueRef a, LLVMValueRef b);
-/* for each of the four runs of a block of `length` elements: begin (block position) and end; the body of the loop
+/* for each of the runs of a block of `length` elements: begin (block position) and end; the body of the loop
  * follows. */
 struct emit_loop lanes_runs_begin(struct emit *e, struct lanes_work *work, LLVMValueRef length, LLVMValueRef *begin,
                                   LLVMValueRef *end);

@@ -16,21 +16,39 @@ static void lanes_parts_store(struct emit *e, struct lanes_reduction *r, int par
     for (int p = 0; p < parts; p++) lanes_store(e, types[p], values[p], r->slots[p], at);
 }
 
-/* ((r0+r1)+(r2+r3)) of the lanes `at` and following. */
+static void lanes_run_load(struct emit *e, struct lanes_work *work, struct lanes_reduction *r, enum reduce_stage stage,
+                           LLVMValueRef first, LLVMValueRef at, int run, int n, LLVMValueRef *out) {
+    enum dtype types[REDUCE_PARTS];
+    const int parts = emit_reduce_parts(r->reduction, r->operand, stage, types);
+    LLVMValueRef slot = LLVMBuildAdd(e->builder, at, emit_i64(e, (int64_t)run * work->lanes), "");
+    lanes_parts_load(e, r, parts, types, slot, n, out);
+    if (stage == STAGE_LANES) emit_reduce_close(e, r->reduction, r->operand, out, first, at);
+}
+
+/* ((r0+r1)+(r2+r3)) of the lanes `at` and following; r0 if it is alone. */
 static void lanes_join_runs(struct emit *e, struct lanes_work *work, struct lanes_reduction *r, enum reduce_stage stage,
                             LLVMValueRef first, LLVMValueRef at, int n, LLVMValueRef *out) {
     LLVMValueRef runs[LANES_RUNS][REDUCE_PARTS];
     enum dtype types[REDUCE_PARTS];
     const int parts = emit_reduce_parts(r->reduction, r->operand, stage, types);
-    for (int run = 0; run < LANES_RUNS; run++) {
-        LLVMValueRef slot = LLVMBuildAdd(e->builder, at, emit_i64(e, (int64_t)run * work->lanes), "");
-        lanes_parts_load(e, r, parts, types, slot, n, runs[run]);
-        if (stage == STAGE_LANES) emit_reduce_close(e, r->reduction, r->operand, runs[run], first, at);
-    }
+    lanes_run_load(e, work, r, stage, first, at, 0, n, runs[0]);
+    memcpy(out, runs[0], (size_t)parts * sizeof *out);
+    LLVMBasicBlockRef before = emit_here(e), several = emit_block(e, "several"), after = emit_block(e, "joined");
+    emit_branch(e, work->alone, after, several);
+    emit_at(e, several);
+    for (int run = 1; run < LANES_RUNS; run++) lanes_run_load(e, work, r, stage, first, at, run, n, runs[run]);
     emit_reduce_combine(e, r->reduction, r->operand, stage, runs[0], runs[1]);
     emit_reduce_combine(e, r->reduction, r->operand, stage, runs[2], runs[3]);
     emit_reduce_combine(e, r->reduction, r->operand, stage, runs[0], runs[2]);
-    memcpy(out, runs[0], (size_t)parts * sizeof *out);
+    LLVMBasicBlockRef back = emit_here(e);
+    emit_go(e, after);
+    emit_at(e, after);
+    for (int p = 0; p < parts; p++) {
+        LLVMValueRef alone = out[p];
+        out[p] = emit_phi(e, LLVMTypeOf(alone));
+        emit_phi_add(out[p], alone, before);
+        emit_phi_add(out[p], runs[0][p], back);
+    }
 }
 
 /* The same for all lanes, and halves of them down to n, in loops: for states so large that unrolled code takes long to

@@ -41,16 +41,32 @@ void cu_middle(struct cu *c, const char *text) {
     c->indent++;
 }
 
-void cu_blank(struct cu *c) {
-    strbuf_putc(&c->text, '\n');
-}
-
 const char *cu_text(struct cu *c, const char *format, ...) {
     va_list args;
     va_start(args, format);
     const char *text = arena_vprintf(c->arena, format, args);
     va_end(args);
     return text;
+}
+
+struct cu_list cu_list_begin(struct cu *c, int column, int indent) {
+    struct cu_list list = {.column = column, .indent = indent};
+    strbuf_init(&list.text, c->arena);
+    return list;
+}
+
+void cu_list_add(struct cu_list *list, const char *item) {
+    enum { LINE = 120 };
+    const int length = (int)strlen(item) + 2;
+    if (list->text.length) strbuf_puts(&list->text, ",");
+    if (list->text.length && list->column + length > LINE) {
+        strbuf_printf(&list->text, "\n%*s", list->indent, "");
+        list->column = list->indent;
+    } else if (list->text.length) {
+        strbuf_puts(&list->text, " ");
+    }
+    strbuf_puts(&list->text, item);
+    list->column += length;
 }
 
 /* --- types and constants ------------------------------------------------------------------------------------------ */

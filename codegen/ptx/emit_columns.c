@@ -5,7 +5,6 @@
 #include <string.h>
 
 enum {
-    COLUMNS_VECTOR = 4,
     COLUMNS_UNROLL = 8,
     COLUMNS_UNROLL_BYTES = 128,  /* that a thread has in flight */
     COLUMNS_UNROLL_WEIGHT = 256, /* of the bodies of one turn */
@@ -31,12 +30,6 @@ static void columns_choose(struct cu *c, struct reduce_work *work) {
 
 /* --- elements ----------------------------------------------------------------------------------------------------- */
 
-static bool columns_any(const struct cu *c) {
-    for (int k = 0; k < c->kernel->n_operands; k++)
-        if (reduce_moves(c, k)) return true;
-    return false;
-}
-
 /* From the thread's first column to column e of row p. Several reduced dimensions: the scope has their i<j>. */
 static const char *columns_offset(struct cu *c, const struct reduce_work *work, int k, const char *e) {
     const int first = c->kernel->n_par;
@@ -47,7 +40,7 @@ static const char *columns_offset(struct cu *c, const struct reduce_work *work, 
         stride = cu_stride(c, k, first);
         offset = !strcmp(stride, "0") ? "0" : !strcmp(stride, "1") ? "p" : cu_text(c, "p * %s", stride);
     }
-    if (!e || first == 0) return offset;
+    if (!e) return offset;
     stride = cu_stride(c, k, first - 1);
     if (!strcmp(stride, "0")) return offset;
     const char *column = strcmp(stride, "1") ? cu_text(c, "%s * %s", e, stride) : e;
@@ -63,7 +56,7 @@ static void columns_define_read(struct cu *c, const struct reduce_work *work, bo
         cu_open(c, "auto read = [&](input &in, const long long p) __attribute__((always_inline))");
     if (work->across) reduce_decode(c, "p", c->kernel->n_par, c->kernel->n_red, REDUCE_ELEMENTS);
     for (int k = 0; k < c->kernel->n_operands; k++) {
-        if (!reduce_moves(c, k)) continue;
+        if (!cu_moves(c, k)) continue;
         const bool group = !one && work->grouped && c->variant->access[k] == PTX_UNIT;
         scattered |= !group;
         if (group)
@@ -74,7 +67,7 @@ static void columns_define_read(struct cu *c, const struct reduce_work *work, bo
     if (loop) cu_line(c, "#pragma unroll");
     if (loop) cu_open(c, "for (int e = 0; e < %d; e++)", work->vector);
     for (int k = 0; k < c->kernel->n_operands && scattered; k++) {
-        if (!reduce_moves(c, k) || (!one && work->grouped && c->variant->access[k] == PTX_UNIT)) continue;
+        if (!cu_moves(c, k) || (!one && work->grouped && c->variant->access[k] == PTX_UNIT)) continue;
         const bool several = one || work->vector > 1;
         cu_line(c, "in.x%d.of[%s] = %s[%s];", k, several ? "e" : "0", work->base[k],
                 columns_offset(c, work, k, several ? "e" : NULL));
@@ -87,12 +80,12 @@ static void columns_call_body(struct cu *c, const struct reduce_work *work) {
     const int first = c->kernel->n_par, end = c->n_loops;
     const char **index = ARENA_ARRAY(c->arena, const char *, end + 1);
     for (int j = first; j < end; j++) index[j] = work->across ? cu_text(c, "i%d", j) : "p";
-    if (first > 0) index[first - 1] = "work.column + e";
+    index[first - 1] = "work.column + e";
     if (work->across) reduce_decode(c, "p", first, c->kernel->n_red, REDUCE_BODY);
-    const char *columns = first > 0 ? cu_extent(c, first - 1) : "1LL";
-    reduce_call_body(
-        c, cu_text(c, "(work.outer * %s + work.column + e) * %s + p", columns, cu_grid(c, COLUMNS_LENGTH, "length")),
-        index, true);
+    reduce_call_body(c,
+                     cu_text(c, "(work.outer * %s + work.column + e) * %s + p", cu_extent(c, first - 1),
+                             cu_grid(c, COLUMNS_LENGTH, "length")),
+                     index, true);
 }
 
 static void columns_define_visits(struct cu *c, const struct reduce_work *work) {
@@ -114,19 +107,15 @@ static void columns_define_visits(struct cu *c, const struct reduce_work *work) 
 
 static void columns_tile(struct cu *c, struct reduce_work *work) {
     const int outer = c->kernel->n_par - 1;
-    if (outer > 0) reduce_decode(c, "work.outer", 0, outer, REDUCE_PLACES);
+    reduce_decode(c, "work.outer", 0, outer, REDUCE_PLACES);
     cu_define_reads(c, &c->body, true, c->moving);
-    reduce_define_bases(c, work, outer > 0 ? outer : 0, outer >= 0 ? "work.column" : NULL);
+    cu_define_bases(c, outer, "work.column", work->base);
     cu_define_body(c);
-    const bool reads = columns_any(c);
+    const bool reads = reduce_any(c, false);
     if (reads) columns_define_read(c, work, true);
     if (reads) columns_define_read(c, work, false);
     columns_define_visits(c, work);
-    const char *idle = "weft_never()";
-    if (c->stops) {
-        cu_line(c, "auto idle = [&] { return stop; };");
-        idle = "idle";
-    }
+    const char *idle = reduce_define_idle(c);
     cu_line(c, "work.template reduce<%d, %s, input>(%s, %s, %s, visit, %s);", work->unroll,
             work->twice ? "true" : "false", idle, reads ? "read" : "weft_skip()", reads ? "one" : "weft_skip()",
             work->twice ? "repeat" : "weft_skip()");
@@ -136,7 +125,6 @@ void cu_emit_columns(struct cu *c) {
     struct ptx_kernel *out = c->out;
     struct reduce_work work = {0};
     const int last = c->kernel->n_par - 1;
-    c->moving = last > 0 ? last : 0;
     reduce_prepare(c, &work);
     columns_choose(c, &work);
     out->threads = REDUCE_THREADS;
@@ -145,12 +133,12 @@ void cu_emit_columns(struct cu *c) {
     out->unroll = work.unroll;
     out->state_bytes = reduce_state_bytes(&work);
 
-    const char *length = cu_grid(c, COLUMNS_LENGTH, "length"), *columns = last >= 0 ? cu_extent(c, last) : "1LL";
+    const char *length = cu_grid(c, COLUMNS_LENGTH, "length"), *columns = cu_extent(c, last);
     cu_define_values(c);
     cu_line(c, "typedef %s reductions;", reduce_tuple(c, &work));
     reduce_define_input(c, &work);
     cu_line(c, "weft_columns<%d, reductions> work(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s);", work.vector,
-            cu_extents(c, 0, last > 0 ? last : 0), columns, length, cu_grid(c, COLUMNS_ITEMS, "items"),
+            cu_extents(c, 0, last), columns, length, cu_grid(c, COLUMNS_ITEMS, "items"),
             cu_grid(c, COLUMNS_SEGMENTS, "segments"), cu_grid(c, COLUMNS_ACROSS, "across"),
             cu_grid(c, COLUMNS_RUNS, "runs"), cu_grid(c, COLUMNS_SPAN, "span"), cu_grid(c, COLUMNS_LEVELS, "levels"),
             cu_partials(c), cu_counters(c));
@@ -160,8 +148,8 @@ void cu_emit_columns(struct cu *c) {
     cu_line(c, "#pragma unroll");
     cu_open(c, "for (int e = 0; e < %d; e++)", work.vector);
     if (work.vector > 1) cu_line(c, "if (e >= work.count) break;");
-    if (last >= 0) cu_line(c, "const long long i%d = work.column + e;", last);
-    const char *position = last > 0 ? cu_text(c, "work.outer * %s + i%d", columns, last) : last == 0 ? "i0" : "0";
+    cu_line(c, "const long long i%d = work.column + e;", last);
+    const char *position = last > 0 ? cu_text(c, "work.outer * %s + i%d", columns, last) : "i0";
     if (reduce_epilogue_begin(c, cu_text(c, "(%s) * %s", position, length), length))
         cu_line(c, "if (failed) continue;");
     reduce_epilogue(c, &work, "work.total[e]", length, position);

@@ -19,25 +19,18 @@ enum {
     LANES_HELD_WEIGHT = 12,    /* of a body that stands there 64 times */
 };
 
-static int lanes_vector(const struct ir_kernel *kernel) {
-    return kernel->lanes / REDUCE_RUN;
-}
-
 static void lanes_choose(struct cu *c, struct reduce_work *work) {
-    const int several = lanes_vector(c->kernel), bytes = reduce_step_bytes(c, several);
+    const int several = reduce_vector(c->kernel), bytes = reduce_step_bytes(c, several);
     int weight = c->body.weight + reduce_weight(work);
     int variances = 0;
-    bool stores = false;
     for (int i = 0; i < work->n; i++) variances += work->entries[i].is_var;
-    for (int k = 0; k < c->kernel->n_operands; k++) stores |= c->body.stores[k];
     const bool simple = !c->body.loops && !c->body.can_fail && !c->body.branches;
     work->vector = several;
     work->across = c->kernel->n_red > 1 && !c->variant->single_row;
     if (work->across) weight += LANES_DECODING;
     work->grouped = c->variant->aligned && !work->across && cu_vector_reduce(c->kernel, c->variant->access) > 1;
-    work->held = variances == 1 && simple && !work->across && c->body.weight <= LANES_HELD_WEIGHT;
-    /* What was read before must not be read again where the body's stores may have changed it. */
-    if (variances && stores && c->variant->aliased) work->held = true;
+    /* The rows that stages have at hand are in the nearest cache; their registers are few. */
+    work->held = variances == 1 && simple && !work->across && c->body.weight <= LANES_HELD_WEIGHT && !c->rows;
     work->unroll = LANES_UNROLL;
     if (c->body.can_fail) work->unroll = 1;
     while (work->unroll > 1 &&
@@ -60,12 +53,6 @@ static const char *lanes_element(struct cu *c, const struct reduce_work *work, i
     return cu_text(c, strchr(p, ' ') ? "%s[(%s) * %s]" : "%s[%s * %s]", work->base[k], p, stride);
 }
 
-static bool lanes_any(const struct cu *c, bool store) {
-    for (int k = 0; k < c->kernel->n_operands; k++)
-        if (reduce_moves(c, k) && c->body.stores[k] == store) return true;
-    return false;
-}
-
 static void lanes_move_element(struct cu *c, const struct reduce_work *work, int k, const char *p) {
     const char *element = lanes_element(c, work, k, p);
     if (c->body.stores[k])
@@ -84,7 +71,7 @@ static void lanes_define_one(struct cu *c, const struct reduce_work *work, bool 
             store ? "save_one" : "one");
     if (work->across) reduce_decode(c, "p", c->kernel->n_par, c->kernel->n_red, REDUCE_ELEMENTS);
     for (int k = 0; k < c->kernel->n_operands; k++)
-        if (reduce_moves(c, k) && c->body.stores[k] == store) lanes_move_element(c, work, k, "p");
+        if (cu_moves(c, k) && c->body.stores[k] == store) lanes_move_element(c, work, k, "p");
     cu_close(c, ";");
 }
 
@@ -94,7 +81,7 @@ static void lanes_define_several(struct cu *c, const struct reduce_work *work, b
     bool scattered = false;
     cu_open(c, "auto %s = [&](input &in, const long long p) __attribute__((always_inline))", store ? "save" : "read");
     for (int k = 0; k < c->kernel->n_operands; k++) {
-        if (!reduce_moves(c, k) || c->body.stores[k] != store) continue;
+        if (!cu_moves(c, k) || c->body.stores[k] != store) continue;
         scattered |= !lanes_in_groups(c, work, k);
         if (!lanes_in_groups(c, work, k)) continue;
         const char *memory = cu_text(c, "*weft_groups<%d>(%s + p)", work->vector, work->base[k]);
@@ -107,7 +94,7 @@ static void lanes_define_several(struct cu *c, const struct reduce_work *work, b
         cu_line(c, "#pragma unroll");
         cu_open(c, "for (int e = 0; e < %d; e++)", work->vector);
         for (int k = 0; k < c->kernel->n_operands; k++)
-            if (reduce_moves(c, k) && c->body.stores[k] == store && !lanes_in_groups(c, work, k))
+            if (cu_moves(c, k) && c->body.stores[k] == store && !lanes_in_groups(c, work, k))
                 lanes_move_element(c, work, k, p);
         cu_close(c, "");
     }
@@ -142,35 +129,59 @@ static void lanes_define_visits(struct cu *c, const struct reduce_work *work) {
 static void lanes_row(struct cu *c, struct reduce_work *work) {
     const int n_par = c->kernel->n_par;
     reduce_decode(c, "work.row", 0, n_par, REDUCE_PLACES);
+    if (c->rows) cu_define_scratch(c, "work.row");
     cu_define_reads(c, &c->body, true, n_par);
-    reduce_define_bases(c, work, n_par, NULL);
+    cu_define_bases(c, n_par, NULL, work->base);
     cu_define_body(c);
-    const bool reads = lanes_any(c, false), saves = lanes_any(c, true);
+    const bool reads = reduce_any(c, false), saves = reduce_any(c, true);
     if (reads) lanes_define_one(c, work, false);
     if (reads && work->grouped) lanes_define_several(c, work, false);
     if (saves) lanes_define_one(c, work, true);
     if (saves && work->grouped) lanes_define_several(c, work, true);
     reduce_define_held(c, work);
     lanes_define_visits(c, work);
-    const char *idle = "weft_never()";
-    if (c->stops) {
-        cu_line(c, "auto idle = [&] { return stop; };");
-        idle = "idle";
-    }
-    const char *skip = "weft_skip()";
+    const char *idle = reduce_define_idle(c), *skip = "weft_skip()";
     cu_line(c, "work.template reduce<%d, %s, %s, input>(%s, %s, %s, visit, %s, %s, %s);", work->unroll,
             work->twice ? "true" : "false", work->held ? "true" : "false", idle, reads && work->grouped ? "read" : skip,
             reads ? "one" : skip, saves && work->grouped ? "save" : skip, saves ? "save_one" : skip,
             work->twice ? "repeat" : skip);
 }
 
+/* By the thread that has the row's result. */
+static void lanes_finish(struct cu *c, struct reduce_work *work, const char *test) {
+    const char *length = cu_grid(c, LANES_LENGTH, "length");
+    cu_open(c, "if (work.%s())", test);
+    const bool may_fail = reduce_epilogue_begin(c, cu_text(c, "work.row * %s", length), length);
+    if (may_fail) cu_open(c, "if (!failed)");
+    reduce_epilogue(c, work, "work.total", length, "work.row");
+    if (may_fail) cu_close(c, "");
+    cu_close(c, "");
+}
+
+/* All rows of the set, as many at a time as the thread block has teams for. The type has a name that the stages' caller
+ * knows: it has the memory. */
+static void lanes_rows(struct cu *c, struct reduce_work *work) {
+    strbuf_printf(&c->before, "typedef weft_rows<%d, %s, %s, %s> %s_rows;\n\n", c->kernel->lanes,
+                  work->grouped ? "true" : "false", c->variant->short_rows ? "true" : "false", reduce_tuple(c, work),
+                  c->kernel->name);
+    reduce_define_input(c, work);
+    cu_line(c, "%s_rows work(%s, %s, room);", c->kernel->name, cu_grid(c, LANES_LENGTH, "length"),
+            cu_grid(c, LANES_TEAMS, "teams"));
+    cu_line(c, "#pragma unroll 1");
+    cu_open(c, "for (long long next = first; next < end; next += work.at_once())");
+    cu_line(c, "work.take(next, end);");
+    lanes_row(c, work);
+    lanes_finish(c, work, "has_result");
+    cu_close(c, "");
+}
+
 void cu_emit_lanes(struct cu *c) {
     struct ptx_kernel *out = c->out;
     struct reduce_work work = {0};
-    c->moving = c->kernel->n_par;
     reduce_prepare(c, &work);
     lanes_choose(c, &work);
     out->threads = REDUCE_THREADS;
+    c->held = work.held;
     out->resident = reduce_resident(c, &work);
     out->vector = work.grouped ? work.vector : 1;
     out->unroll = work.unroll > 0 ? work.unroll : 1;
@@ -179,6 +190,10 @@ void cu_emit_lanes(struct cu *c) {
 
     const char *length = cu_grid(c, LANES_LENGTH, "length");
     cu_define_values(c);
+    if (c->rows) {
+        lanes_rows(c, &work);
+        return;
+    }
     cu_line(c, "typedef %s reductions;", reduce_tuple(c, &work));
     reduce_define_input(c, &work);
     cu_line(c, "weft_rows<%d, %s, %s, reductions> work(%s, %s, %s, %s, %s, %s, %s, %s);", c->kernel->lanes,
@@ -187,11 +202,6 @@ void cu_emit_lanes(struct cu *c) {
             cu_grid(c, LANES_TEAMS, "teams"), cu_grid(c, LANES_SPAN, "span"), cu_partials(c), cu_counters(c));
     cu_open(c, c->variant->short_rows ? "while (work.next())" : "if (work.next())");
     lanes_row(c, &work);
-    cu_open(c, "if (work.finish())");
-    const bool may_fail = reduce_epilogue_begin(c, cu_text(c, "work.row * %s", length), length);
-    if (may_fail) cu_open(c, "if (!failed)");
-    reduce_epilogue(c, &work, "work.total", length, "work.row");
-    if (may_fail) cu_close(c, "");
-    cu_close(c, "");
+    lanes_finish(c, &work, "finish");
     cu_close(c, "");
 }

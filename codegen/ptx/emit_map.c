@@ -1,4 +1,5 @@
-/* emit_map.c: elementwise kernels: rows around columns, groups of neighbouring elements where memory allows it.
+/* emit_map.c: elementwise kernels: rows around columns, groups of neighbouring elements where memory allows it. As a
+ * stage: for the rows of a set.
  *
  *     rows: a grid-stride loop along y (none if there is one row)
  *         groups of `vector` elements, `unroll` of them in flight: all loads, the body for each element, all stores
@@ -15,17 +16,15 @@ enum {
     MAP_HEAVY = 200,         /* weight of a body that needs registers more than threads */
     MAP_VECTOR_WEIGHT = 800, /* of a vector: above, memory is not what it waits for */
     MAP_UNROLL = 4,
-    MAP_UNROLL_WEIGHT = 128, /* of all that a thread has in flight */
-    MAP_UNROLL_BYTES = 192,  /* registers for what was loaded */
+    MAP_UNROLL_WEIGHT = 128,      /* of all that a thread has in flight */
+    MAP_UNROLL_BYTES = 192,       /* registers for what was loaded */
+    MAP_UNROLL_WEIGHT_ROWS = 256, /* of a stage: there are fewer threads to make up for what one waits */
+    MAP_UNROLL_BYTES_ROWS = 128,  /* which reductions have registers for, too */
 };
 
 /* Is the operand read or written element by element along the vector dimension, its elements being neighbours? */
 static bool map_is_unit(const struct cu *c, int k) {
     return (c->body.reads[k] || c->body.stores[k]) && c->variant->access[k] == PTX_UNIT && !cu_is_fixed(c, k);
-}
-
-static bool map_is_used(const struct cu *c, int k) {
-    return c->body.stores[k] || (c->body.reads[k] && c->variant->access[k] != PTX_BY_VALUE && !cu_is_fixed(c, k));
 }
 
 int ptx_vector_of(const struct ir_kernel *kernel, const enum ptx_access *access) {
@@ -48,9 +47,10 @@ static int map_unroll(const struct cu *c, int vector) {
     if (c->body.loops || c->body.can_fail) return 1;
     int bytes = 0, unroll = MAP_UNROLL;
     for (int k = 0; k < c->kernel->n_operands; k++)
-        if (map_is_used(c, k) && c->body.reads[k]) bytes += vector * dtype_size(c->kernel->operands[k].type);
-    while (unroll > 1 && (bytes * unroll > MAP_UNROLL_BYTES || c->body.weight * vector * unroll > MAP_UNROLL_WEIGHT))
-        unroll /= 2;
+        if (cu_moves(c, k) && c->body.reads[k]) bytes += vector * dtype_size(c->kernel->operands[k].type);
+    const int weight = c->rows ? MAP_UNROLL_WEIGHT_ROWS : MAP_UNROLL_WEIGHT,
+              most = c->rows ? MAP_UNROLL_BYTES_ROWS : MAP_UNROLL_BYTES;
+    while (unroll > 1 && (bytes * unroll > most || c->body.weight * vector * unroll > weight)) unroll /= 2;
     return unroll;
 }
 
@@ -70,20 +70,6 @@ static const char *map_element(struct cu *c, const struct map_work *work, int k,
     if (!strcmp(stride, "0")) return cu_text(c, "*%s", work->base[k]);
     if (!strcmp(stride, "1")) return cu_text(c, "%s[%s]", work->base[k], index);
     return cu_text(c, strpbrk(index, " ") ? "%s[(%s) * %s]" : "%s[%s * %s]", work->base[k], index, stride);
-}
-
-static void map_bases(struct cu *c, struct map_work *work) {
-    for (int k = 0; k < c->kernel->n_operands; k++) {
-        if (!map_is_used(c, k)) continue;
-        const struct kernel_operand *operand = &c->kernel->operands[k];
-        const char *offset = cu_offset(c, k, 0, c->vector_loop);
-        work->base[k] = cu_data(c, k);
-        if (!strcmp(offset, "0")) continue;
-        const char *base = cu_text(c, "row%d", k);
-        cu_line(c, "%s%s *const %s = %s;", operand->kind == OPERAND_READ ? "const " : "", cu_memory_type(operand->type),
-                base, cu_plus(c, work->base[k], offset));
-        work->base[k] = base;
-    }
 }
 
 /* --- one element, and groups -------------------------------------------------------------------------------------- */
@@ -112,7 +98,7 @@ static void map_single(struct cu *c, const struct map_work *work) {
         if (c->body.stores[k]) {
             cu_line(c, "%s y%d;", cu_memory_type(c->kernel->operands[k].type), k);
             m.y[k] = cu_text(c, "y%d", k);
-        } else if (map_is_used(c, k)) {
+        } else if (cu_moves(c, k)) {
             m.x[k] = map_element(c, work, k, work->index);
         }
     }
@@ -133,7 +119,7 @@ static bool map_moves_groups(const struct cu *c, const struct map_work *work, in
 
 static void map_declare(struct cu *c, const struct map_work *work, int unroll) {
     for (int k = 0; k < c->kernel->n_operands; k++) {
-        if (!map_is_used(c, k) || (unroll == 1 && !c->body.stores[k] && map_moves_groups(c, work, k))) continue;
+        if (!cu_moves(c, k) || (unroll == 1 && !c->body.stores[k] && map_moves_groups(c, work, k))) continue;
         const char *type = cu_memory_type(c->kernel->operands[k].type);
         if (work->vector > 1) type = cu_text(c, "weft_vec<%s, %d>", type, work->vector);
         cu_line(c, unroll > 1 ? "%s %c%d[%d];" : "%s %c%d;", type, c->body.stores[k] ? 'y' : 'x', k, unroll);
@@ -152,19 +138,19 @@ static void map_end_unrolled(struct cu *c, int n) {
 
 /* Are operand k's elements loaded (stored) one by one? */
 static bool map_is_scattered(const struct cu *c, const struct map_work *work, int k, bool store) {
-    return map_is_used(c, k) && c->body.stores[k] == store && !map_moves_groups(c, work, k);
+    return cu_moves(c, k) && c->body.stores[k] == store && !map_moves_groups(c, work, k);
 }
 
 static bool map_any(const struct cu *c, const struct map_work *work, bool store, bool scattered) {
     for (int k = 0; k < c->kernel->n_operands; k++) {
-        if (!map_is_used(c, k) || c->body.stores[k] != store) continue;
+        if (!cu_moves(c, k) || c->body.stores[k] != store) continue;
         if (!scattered || map_is_scattered(c, work, k, store)) return true;
     }
     return false;
 }
 
 static bool map_body_wants_position(const struct cu *c) {
-    return c->body.index[c->vector_loop] || (c->stops && (c->body.can_fail || c->body.loops));
+    return c->body.index[c->vector_loop] || c->body.can_fail || c->body.loops;
 }
 
 /* Position of the first element of the group. */
@@ -180,7 +166,7 @@ static void map_position(struct cu *c, const struct map_work *work, const char *
 /* Loads, or stores, a group of each operand: whole where its elements are neighbours, else one by one. */
 static void map_move(struct cu *c, const struct map_work *work, const char *group, int unroll, bool store) {
     for (int k = 0; k < c->kernel->n_operands; k++) {
-        if (!map_is_used(c, k) || c->body.stores[k] != store || !map_moves_groups(c, work, k)) continue;
+        if (!cu_moves(c, k) || c->body.stores[k] != store || !map_moves_groups(c, work, k)) continue;
         const char *held = map_held(c, work, k, unroll, false), *memory = cu_text(c, "groups%d[%s]", k, group);
         if (unroll == 1 && !store)
             cu_line(c, "const weft_vec<%s, %d> %s = %s;", cu_memory_type(c->kernel->operands[k].type), work->vector,
@@ -217,7 +203,7 @@ static void map_groups(struct cu *c, const struct map_work *work, int unroll) {
     m.index[c->vector_loop] = element;
     m.call.at = cu_text(c, "%s%s", work->at, element);
     for (int k = 0; k < c->kernel->n_operands; k++) {
-        if (!map_is_used(c, k)) continue;
+        if (!cu_moves(c, k)) continue;
         *(c->body.stores[k] ? &m.y[k] : &m.x[k]) = map_held(c, work, k, unroll, true);
     }
     map_declare(c, work, unroll);
@@ -238,7 +224,7 @@ static void map_groups(struct cu *c, const struct map_work *work, int unroll) {
 
 static void map_group_addresses(struct cu *c, const struct map_work *work) {
     for (int k = 0; k < c->kernel->n_operands; k++) {
-        if (!map_is_used(c, k) || !map_moves_groups(c, work, k)) continue;
+        if (!cu_moves(c, k) || !map_moves_groups(c, work, k)) continue;
         const struct kernel_operand *operand = &c->kernel->operands[k];
         cu_line(c, "%sweft_vec<%s, %d> *const groups%d = weft_groups<%d>(%s + head);",
                 operand->kind == OPERAND_READ ? "const " : "", cu_memory_type(operand->type), work->vector, k,
@@ -253,7 +239,7 @@ static void map_columns(struct cu *c, const struct map_work *work) {
     const char *groups = work->extent;
     if (grouped) {
         if (vector > 1) {
-            cu_line(c, "const long long groups = (%s - %s) / %d;", work->extent, cu_grid(c, 0, "head"), vector);
+            cu_line(c, "const long long groups = (%s - %s) / %d;", work->extent, cu_grid(c, MAP_HEAD, "head"), vector);
             groups = "groups";
             map_group_addresses(c, work);
         }
@@ -277,8 +263,8 @@ static void map_columns(struct cu *c, const struct map_work *work) {
         cu_line(c, "#pragma unroll 1");
         /* Not ended by `stop`: what is at the row's beginning must tell of its failures after what comes later did. */
         cu_open(c, "for (long long rest = column; rest < %s - %d * groups; rest += width)", work->extent, vector);
-        cu_line(c, "const long long %s = rest < %s ? rest : rest + %d * groups;", work->index, cu_grid(c, 0, "head"),
-                vector);
+        cu_line(c, "const long long %s = rest < %s ? rest : rest + %d * groups;", work->index,
+                cu_grid(c, MAP_HEAD, "head"), vector);
     } else if (grouped) {
         cu_line(c, "#pragma unroll 1");
         cu_open(c, "for (; g < %s%s; g += width)", work->extent, going);
@@ -294,18 +280,21 @@ static void map_columns(struct cu *c, const struct map_work *work) {
 
 static void map_row(struct cu *c, struct map_work *work) {
     cu_define_reads(c, &c->body, true, c->vector_loop);
-    map_bases(c, work);
+    cu_define_bases(c, c->vector_loop, NULL, work->base);
     cu_define_body(c);
     map_columns(c, work);
 }
 
-/* One position in all. */
+static const char *map_place(struct cu *c, int k) {
+    const char *offset = cu_offset(c, k, 0, c->n_loops);
+    return strcmp(offset, "0") ? cu_text(c, "%s[%s]", cu_data(c, k), offset) : cu_text(c, "*%s", cu_data(c, k));
+}
+
+/* One position: all that is read is fixed. */
 static void map_point(struct cu *c) {
     struct map_call m = map_call_new(c);
     m.call.at = "0";
-    cu_line(c, "if (threadIdx.x != 0) return;");
-    cu_define_values(c);
-    cu_define_reads(c, &c->body, true, 0);
+    cu_define_reads(c, &c->body, true, c->n_loops);
     cu_define_body(c);
     for (int k = 0; k < c->kernel->n_operands; k++) {
         if (!c->body.stores[k]) continue;
@@ -314,21 +303,79 @@ static void map_point(struct cu *c) {
     }
     cu_call_body(c, &m.call);
     for (int k = 0; k < c->kernel->n_operands; k++)
-        if (c->body.stores[k]) cu_line(c, "*%s = y%d;", cu_data(c, k), k);
+        if (c->body.stores[k]) cu_line(c, "%s = y%d;", map_place(c, k), k);
+}
+
+/* i<j> of the row, for whoever needs them. */
+static void map_row_position(struct cu *c) {
+    const int outer = c->rows->outer;
+    bool used[KERNEL_MAX_LOOPS] = {0}, any = false;
+    for (int j = 0; j < outer; j++) {
+        used[j] = c->body.index[j];
+        for (int k = 0; k < c->kernel->n_operands; k++) used[j] |= cu_is_touched(c, k) && cu_depends(c, k, j);
+        any |= used[j];
+    }
+    if (!any) return;
+    cu_decode(c, "row", 0, outer);
+    for (int j = 0; j < outer; j++)
+        if (!used[j]) cu_line(c, "(void)i%d;", j);
+}
+
+/* A thread for each row of the set. */
+static void map_rows_of_one(struct cu *c) {
+    cu_line(c, "#pragma unroll 1");
+    cu_open(c, "for (long long row = first + threadIdx.x; row < end; row += %d)", c->out->threads);
+    map_row_position(c);
+    cu_define_scratch(c, "row");
+    map_point(c);
+    cu_close(c, "");
+}
+
+/* Several threads for each line of the set's rows. */
+static void map_rows(struct cu *c, struct map_work *work) {
+    const int outer = c->rows->outer, between = c->vector_loop - outer;
+    const char *across = cu_grid(c, MAP_ACROSS, "across");
+    cu_line(c, "const long long width = 1LL << %s; // threads side by side in a line", across);
+    cu_line(c, "const long long column = threadIdx.x & (width - 1);");
+    if (between)
+        cu_line(c, "const long long inner = %s, lines = (end - first) * inner;", cu_extents(c, outer, between));
+    cu_line(c, "#pragma unroll 1");
+    if (between) {
+        cu_open(c, "for (long long line = threadIdx.x >> %s; line < lines; line += %d >> %s)", across, c->out->threads,
+                across);
+        cu_line(c, "const long long row = first + line / inner, within = line %% inner;");
+        cu_decode(c, "within", outer, between);
+    } else {
+        cu_open(c, "for (long long row = first + (threadIdx.x >> %s); row < end; row += %d >> %s)", across,
+                c->out->threads, across);
+    }
+    map_row_position(c);
+    cu_define_scratch(c, "row");
+    map_row(c, work);
+    cu_close(c, "");
 }
 
 void cu_emit_map(struct cu *c) {
     struct ptx_kernel *out = c->out;
     const struct ir_kernel *kernel = c->kernel;
-    out->vector = out->unroll = 1;
     if (c->vector_loop < 0) {
         out->threads = 32;
+        cu_line(c, "if (threadIdx.x != 0) return;");
+        cu_define_values(c);
         map_point(c);
+        return;
+    }
+    if (c->rows && c->vector_loop < c->rows->outer) {
+        out->threads = MAP_THREADS;
+        cu_define_values(c);
+        map_rows_of_one(c);
         return;
     }
     if (c->variant->aligned) out->vector = ptx_vector_of(kernel, c->variant->access);
     out->unroll = map_unroll(c, out->vector);
-    out->threads = c->body.loops || c->body.weight > MAP_HEAVY ? MAP_THREADS_HEAVY : MAP_THREADS;
+    out->threads = c->rows                                       ? MAP_THREADS
+                   : c->body.loops || c->body.weight > MAP_HEAVY ? MAP_THREADS_HEAVY
+                                                                 : MAP_THREADS;
 
     struct map_work work = {.base = ARENA_ARRAY(c->arena, const char *, kernel->n_operands + 1),
                             .index = cu_text(c, "i%d", c->vector_loop),
@@ -337,6 +384,10 @@ void cu_emit_map(struct cu *c) {
                             .vector = out->vector,
                             .unroll = out->unroll};
     cu_define_values(c);
+    if (c->rows) {
+        map_rows(c, &work);
+        return;
+    }
     cu_line(c, "const long long width = (long long)gridDim.x * blockDim.x; // threads side by side in a row");
     cu_line(c, "const long long column = (long long)blockIdx.x * blockDim.x + threadIdx.x;");
     if (c->variant->single_row || kernel->n_par == 1) {
@@ -360,12 +411,11 @@ void cu_emit_map(struct cu *c) {
 
 enum { MAP_WAVES = 64, GRID_Y_MAX = 65535, GRID_X_MAX = 2147483647 };
 
-static int64_t divide_up(int64_t a, int64_t b) {
-    return a / b + (a % b != 0);
-}
-
-static int64_t smaller(int64_t a, int64_t b) {
-    return a < b ? a : b;
+/* Threads that a row can use, each with `unroll` groups if that leaves it whole warps. */
+int cu_map_across(const struct ptx_kernel *kernel, int64_t groups, int threads) {
+    int across = threads;
+    while (across > 1 && (int64_t)(across / 2) * (across > 32 ? kernel->unroll : 1) >= groups) across /= 2;
+    return across;
 }
 
 void cu_shape_map(const struct ptx_kernel *kernel, const int64_t *extents, int64_t head,
@@ -373,17 +423,12 @@ void cu_shape_map(const struct ptx_kernel *kernel, const int64_t *extents, int64
     *out = (struct ptx_grid){.grid = {1, 1, 1}, .block = {(unsigned)kernel->threads, 1, 1}};
     if (kernel->n_par == 0) return;
     const int64_t columns = extents[kernel->n_par - 1];
-    int64_t rows = 1;
-    for (int j = 0; j < kernel->n_par - 1; j++) rows *= extents[j];
-    out->value[0] = smaller(head, columns);
+    const int64_t rows = cu_product(extents, 0, kernel->n_par - 1);
+    out->value[MAP_HEAD] = cu_smaller(head, columns);
 
-    /* Threads that a row can use, each with `unroll` groups if that leaves it whole warps; where that is less than a
-     * block, rows share one. */
-    int64_t groups = (columns - out->value[0]) / kernel->vector;
+    int64_t groups = (columns - out->value[MAP_HEAD]) / kernel->vector;
     if (groups < 1) groups = 1;
-    int across = kernel->threads;
-    if (rows > 1)
-        while (across > 1 && (int64_t)(across / 2) * (across > 32 ? kernel->unroll : 1) >= groups) across /= 2;
+    const int across = rows > 1 ? cu_map_across(kernel, groups, kernel->threads) : kernel->threads;
     const int down = kernel->threads / across;
     out->block[0] = (unsigned)across;
     out->block[1] = (unsigned)down;
@@ -392,11 +437,11 @@ void cu_shape_map(const struct ptx_kernel *kernel, const int64_t *extents, int64
      * that threads can as well do several. */
     const int64_t full = (int64_t)limits->multiprocessors * (limits->threads_per_multiprocessor / kernel->threads + 1),
                   most = MAP_WAVES * full;
-    const int64_t high = divide_up(rows, down);
-    int64_t x = divide_up(groups, (int64_t)across * kernel->unroll);
-    if (x < divide_up(full, high)) x = smaller(divide_up(groups, across), divide_up(full, high));
-    x = smaller(smaller(x, most), GRID_X_MAX);
-    const int64_t y = smaller(smaller(high, divide_up(most, x)), GRID_Y_MAX);
+    const int64_t high = cu_ceil(rows, down);
+    int64_t x = cu_ceil(groups, (int64_t)across * kernel->unroll);
+    if (x < cu_ceil(full, high)) x = cu_smaller(cu_ceil(groups, across), cu_ceil(full, high));
+    x = cu_smaller(cu_smaller(x, most), GRID_X_MAX);
+    const int64_t y = cu_smaller(cu_smaller(high, cu_ceil(most, x)), GRID_Y_MAX);
     out->grid[0] = (unsigned)x;
     out->grid[1] = (unsigned)y;
 }

@@ -11,11 +11,22 @@ static const char *cu_parameter(struct cu *c, enum ptx_parameter_kind kind, int 
     }
     int names = c->n_parameters, capacity = c->parameter_capacity;
     ARENA_PUSH(c->arena, c->parameter_names, names, capacity) = name;
-    ARENA_PUSH(c->arena, c->parameters, c->n_parameters, c->parameter_capacity) = (struct ptx_parameter){kind, a, b};
+    ARENA_PUSH(c->arena, c->parameters, c->n_parameters, c->parameter_capacity) =
+        (struct ptx_parameter){kind, a, b, c->rows ? c->rows->stage : 0};
     return name;
 }
 
+bool cu_is_scratch(const struct cu *c, int operand) {
+    return c->rows && c->rows->scratch[operand] >= 0;
+}
+
+bool cu_is_touched(const struct cu *c, int operand) {
+    return c->body.reads[operand] || c->body.stores[operand] || c->epilogue.reads[operand] ||
+           c->epilogue.stores[operand];
+}
+
 const char *cu_data(struct cu *c, int operand) {
+    if (cu_is_scratch(c, operand)) return cu_text(c, "at%d", operand);
     static const char *const roles[] = {[OPERAND_READ] = "in", [OPERAND_WHOLE] = "whole", [OPERAND_WRITE] = "out"};
     return cu_parameter(c, PTX_PARAM_DATA, operand, 0,
                         cu_text(c, "%s%d", roles[c->kernel->operands[operand].kind], operand));
@@ -56,7 +67,20 @@ const char *cu_counters(struct cu *c) {
 }
 
 const char *cu_grid(struct cu *c, int number, const char *name) {
-    return cu_parameter(c, PTX_PARAM_GRID, number, 0, name);
+    return cu_parameter(c, PTX_PARAM_GRID, number + (c->rows ? c->rows->grid : 0), 0, name);
+}
+
+/* What is written begins where the row's part does; what is read may be a part of that. */
+void cu_define_scratch(struct cu *c, const char *row) {
+    for (int k = 0; k < c->kernel->n_operands; k++) {
+        if (!cu_is_scratch(c, k) || !cu_is_touched(c, k)) continue;
+        const struct kernel_operand *operand = &c->kernel->operands[k];
+        const bool read = operand->kind == OPERAND_READ;
+        const char *type = cu_text(c, "%s%s *", read ? "const " : "", cu_memory_type(operand->type)), *offset = "";
+        if (read) offset = cu_text(c, " + %s", cu_parameter(c, PTX_PARAM_DATA, k, 0, cu_text(c, "offset%d", k)));
+        cu_line(c, "%sconst at%d = (%s)(kept%d + (%s - first) * bytes%d%s);", type, k, type, c->rows->scratch[k], row,
+                c->rows->scratch[k], offset);
+    }
 }
 
 /* --- strides ------------------------------------------------------------------------------------------------------ */
@@ -66,6 +90,7 @@ bool cu_depends(const struct cu *c, int operand, int loop) {
     const enum ptx_access access = c->variant->access[operand];
     if (o->kind == OPERAND_WHOLE || access == PTX_BY_VALUE) return false;
     if (c->variant->single_row && loop != c->vector_loop) return false;
+    if (cu_is_scratch(c, operand) && loop < c->rows->outer) return false; /* at<k> does */
     if (o->kind == OPERAND_WRITE) return o->uses ? o->uses >> loop & 1 : loop < c->kernel->n_par;
     return (o->uses >> loop & 1) && !(loop == c->vector_loop && access == PTX_UNIFORM);
 }
@@ -88,6 +113,11 @@ bool cu_is_fixed(const struct cu *c, int operand) {
     return true;
 }
 
+bool cu_moves(const struct cu *c, int operand) {
+    if (c->body.stores[operand]) return true;
+    return c->body.reads[operand] && c->variant->access[operand] != PTX_BY_VALUE && !cu_is_fixed(c, operand);
+}
+
 const char *cu_plus(struct cu *c, const char *base, const char *offset) {
     return strcmp(offset, "0") ? cu_text(c, "%s + %s", base, offset) : base;
 }
@@ -101,6 +131,22 @@ const char *cu_offset(struct cu *c, int operand, int first, int end) {
         offset = strcmp(offset, "0") ? cu_text(c, "%s + %s", offset, term) : term;
     }
     return offset;
+}
+
+void cu_define_bases(struct cu *c, int end, const char *extra, const char **base) {
+    for (int k = 0; k < c->kernel->n_operands; k++) {
+        if (!cu_moves(c, k)) continue;
+        const struct kernel_operand *operand = &c->kernel->operands[k];
+        base[k] = cu_data(c, k);
+        const char *offset = cu_offset(c, k, 0, end), *stride = extra ? cu_stride(c, k, end) : "0",
+                   *address = cu_plus(c, base[k], offset);
+        if (strcmp(stride, "0"))
+            address = cu_plus(c, address, strcmp(stride, "1") ? cu_text(c, "%s * %s", extra, stride) : extra);
+        if (address == base[k]) continue;
+        base[k] = cu_text(c, "row%d", k);
+        cu_line(c, "%s%s *const row%d = %s;", operand->kind == OPERAND_READ ? "const " : "",
+                cu_memory_type(operand->type), k, address);
+    }
 }
 
 const char *cu_extents(struct cu *c, int first, int n) {

@@ -120,15 +120,16 @@ int reduce_stacked(size_t bytes) {
 
 /* --- what moves --------------------------------------------------------------------------------------------------- */
 
-bool reduce_moves(const struct cu *c, int k) {
-    if (c->body.stores[k]) return true;
-    return c->body.reads[k] && c->variant->access[k] != PTX_BY_VALUE && !cu_is_fixed(c, k);
+bool reduce_any(const struct cu *c, bool store) {
+    for (int k = 0; k < c->kernel->n_operands; k++)
+        if (cu_moves(c, k) && c->body.stores[k] == store) return true;
+    return false;
 }
 
 int reduce_step_bytes(const struct cu *c, int vector) {
     int bytes = 0;
     for (int k = 0; k < c->kernel->n_operands; k++)
-        if (reduce_moves(c, k) && !c->body.stores[k]) bytes += vector * dtype_size(c->kernel->operands[k].type);
+        if (cu_moves(c, k) && !c->body.stores[k]) bytes += vector * dtype_size(c->kernel->operands[k].type);
     return bytes;
 }
 
@@ -149,33 +150,25 @@ int reduce_resident(const struct cu *c, const struct reduce_work *work) {
     for (int i = 0; i < work->n; i++)
         words += work->vector * (work->entries[i].state_bytes == 8 ? dtype_size(work->entries[i].x->type) > 4 ? 2 : 1
                                                                    : (int)work->entries[i].state_bytes / 4);
+    /* Positions that are chosen, beside an address for each element. */
+    for (int i = 0; i < work->n && !work->grouped; i++)
+        if (work->entries[i].state_bytes == 16) words += work->vector;
     return words > SOME ? 1 : words > FEW || work->twice ? 2 : 3;
 }
 
 void reduce_define_input(struct cu *c, const struct reduce_work *work) {
     cu_open(c, "struct input");
     for (int k = 0; k < c->kernel->n_operands; k++)
-        if (reduce_moves(c, k))
+        if (cu_moves(c, k))
             cu_line(c, "weft_vec<%s, %d> %s;", cu_memory_type(c->kernel->operands[k].type), work->vector,
                     reduce_member(c, k));
     cu_close(c, ";");
 }
 
-void reduce_define_bases(struct cu *c, struct reduce_work *work, int end, const char *extra) {
-    for (int k = 0; k < c->kernel->n_operands; k++) {
-        if (!reduce_moves(c, k)) continue;
-        const struct kernel_operand *operand = &c->kernel->operands[k];
-        work->base[k] = cu_data(c, k);
-        const char *offset = cu_offset(c, k, 0, end), *stride = extra ? cu_stride(c, k, end) : "0",
-                   *address = work->base[k];
-        if (strcmp(offset, "0")) address = cu_plus(c, address, offset);
-        if (strcmp(stride, "0"))
-            address = cu_plus(c, address, strcmp(stride, "1") ? cu_text(c, "%s * %s", extra, stride) : extra);
-        if (address == work->base[k]) continue;
-        work->base[k] = cu_text(c, "row%d", k);
-        cu_line(c, "%s%s *const row%d = %s;", operand->kind == OPERAND_READ ? "const " : "",
-                cu_memory_type(operand->type), k, address);
-    }
+const char *reduce_define_idle(struct cu *c) {
+    if (!c->stops) return "weft_never()";
+    cu_line(c, "auto idle = [&] { return stop; };");
+    return "idle";
 }
 
 /* --- the body ----------------------------------------------------------------------------------------------------- */
@@ -186,7 +179,7 @@ void reduce_call_body(struct cu *c, const char *at, const char *const *index, bo
     const char **y = ARENA_ARRAY(c->arena, const char *, kernel->n_operands + 1);
     const char **r = ARENA_ARRAY(c->arena, const char *, kernel->body.n_results + 1);
     for (int k = 0; k < kernel->n_operands; k++) {
-        if (!reduce_moves(c, k)) continue;
+        if (!cu_moves(c, k)) continue;
         const enum dtype type = kernel->operands[k].type;
         if (c->body.stores[k]) {
             if (!store) cu_line(c, "%s y%d;", cu_memory_type(type), k);
@@ -255,7 +248,7 @@ void reduce_epilogue(struct cu *c, const struct reduce_work *work, const char *t
     const struct ir_region *epilogue = &c->kernel->epilogue;
     cu_define_reads(c, &c->epilogue, true, c->kernel->n_par);
     cu_define_reads(c, &c->epilogue, false, c->kernel->n_par);
-    for (int i = 0; i < epilogue->n_params && i < c->kernel->n_reductions; i++) {
+    for (int i = 0; i < epilogue->n_params; i++) {
         const struct ir_value *value = epilogue->params[i];
         c->names[value->id] = cu_text(c, "v%d", value->id);
         cu_line(c, "const %s v%d = weft_get<%d>(%s).value(%s == 0);", cu_type(value->type), value->id, work->of[i],
@@ -265,18 +258,17 @@ void reduce_epilogue(struct cu *c, const struct reduce_work *work, const char *t
         if (c->epilogue.stores[k]) cu_line(c, "%s y%d;", cu_memory_type(c->kernel->operands[k].type), k);
     cu_region(c, epilogue);
     for (int k = 0; k < c->kernel->n_operands; k++)
-        if (c->epilogue.stores[k]) cu_line(c, "%s[%s] = y%d;", cu_data(c, k), position, k);
+        if (c->epilogue.stores[k]) cu_line(c, "%s[%s] = y%d;", cu_data(c, k), cu_is_scratch(c, k) ? "0" : position, k);
 }
 
-/* --- positions
- * --------------------------------------------------------------------------------------------------------------- */
+/* --- positions ---------------------------------------------------------------------------------------------------- */
 
 static bool reduce_uses(const struct cu *c, int j, unsigned users) {
     if ((users & REDUCE_BODY) && c->body.index[j]) return true;
     if ((users & REDUCE_PLACES) && (c->body.index[j] || c->epilogue.index[j])) return true;
     for (int k = 0; k < c->kernel->n_operands; k++) {
         if (!cu_depends(c, k, j)) continue;
-        if ((users & REDUCE_ELEMENTS) && reduce_moves(c, k)) return true;
+        if ((users & REDUCE_ELEMENTS) && cu_moves(c, k)) return true;
         if ((users & REDUCE_PLACES) && (c->body.reads[k] || c->body.stores[k] || c->epilogue.reads[k])) return true;
     }
     return false;

@@ -3,7 +3,8 @@
  *
  * The machinery is in prelude/: weft_rows and weft_columns walk over memory and keep the order of additions.
  * A kernel's text tells them, in lambdas, how elements are read (`read`: V of them, `one`: one of the V), what is done
- * with each (`visit`), and, for REDUCE_VAR, what is done the second time (`repeat`). */
+ * with each (`visit`), and, for REDUCE_VAR, what is done the second time (`repeat`); LANES: how what the body stores is
+ * written (`save`, `save_one`). */
 #ifndef CODEGEN_PTX_EMIT_REDUCE_H
 #define CODEGEN_PTX_EMIT_REDUCE_H
 
@@ -11,9 +12,10 @@
 
 enum {
     REDUCE_THREADS = 256,
-    REDUCE_RUN = 16,  /* LANES: vectors in a run */
-    REDUCE_RUNS = 4,  /* runs in a block */
-    REDUCE_TEAM = 64, /* threads that take a block; 16 take a run */
+    REDUCE_RUN = 16,         /* LANES: vectors in a run */
+    REDUCE_RUNS = 4,         /* runs in a block, which a team of threads takes */
+    REDUCE_RUN_THREADS = 16, /* threads that take a run */
+    REDUCE_TEAMS = 4,        /* teams in a thread block */
     REDUCE_COLUMN_RUN = 64,
     REDUCE_HELD = 16, /* steps at a time that say: all of a run, to be kept in registers */
     REDUCE_CHUNK = 2, /* COLUMNS: segments' states that a thread takes at a time: as in columns.cuh */
@@ -57,15 +59,14 @@ size_t reduce_state_bytes(const struct reduce_work *work);
 /* Thread blocks at a time that a multiprocessor is asked to have registers for: as many as do without spilling. */
 int reduce_resident(const struct cu *c, const struct reduce_work *work);
 
-/* Is the operand an element of `input`: read, or stored by the body, at every position? */
-bool reduce_moves(const struct cu *c, int k);
+/* Is there an element in `input` that is read, or that is to be stored? */
+bool reduce_any(const struct cu *c, bool store);
 /* Bytes of what is read at a step. */
 int reduce_step_bytes(const struct cu *c, int vector);
-/* `struct input`: what is read, or to be stored, in one step. */
+/* `struct input`: what moves (cu_moves) in one step. */
 void reduce_define_input(struct cu *c, const struct reduce_work *work);
-/* row<k> for what moves, at i0 ... i<end - 1>; `extra`: by what they are moved on, times the stride along `end`, or
- * NULL. */
-void reduce_define_bases(struct cu *c, struct reduce_work *work, int end, const char *extra);
+/* What tells that a thread's elements are of no interest any more: the name of a lambda, or of what stands for none. */
+const char *reduce_define_idle(struct cu *c);
 /* Lines of `visit` and `repeat`: the call of the body; declares its results. `store`: what it stores goes to `in`. */
 void reduce_call_body(struct cu *c, const char *at, const char *const *index, bool store);
 /* `held<i>` and `kept<i>`: what the second pass takes. */
@@ -82,12 +83,18 @@ void reduce_epilogue(struct cu *c, const struct reduce_work *work, const char *t
                      const char *position);
 /* i<first> ... of a flattened position, for those who use them. */
 enum reduce_user {
-    REDUCE_PLACES = 1,
-    REDUCE_ELEMENTS = 2,
-    REDUCE_BODY = 4
-}; /* addresses of rows; of what moves; OP_index */
+    REDUCE_PLACES = 1,   /* addresses of rows */
+    REDUCE_ELEMENTS = 2, /* addresses of what moves */
+    REDUCE_BODY = 4,     /* OP_index */
+};
 void reduce_decode(struct cu *c, const char *position, int first, int n, unsigned users);
 
+/* LANES: neighbouring elements that a thread takes: its lanes of each vector. */
+static inline int reduce_vector(const struct ir_kernel *kernel) {
+    return kernel->lanes / REDUCE_RUN_THREADS;
+}
+/* LANES: the logarithm of the teams that a row of `length` elements has, side by side. */
+int reduce_teams(int lanes, int64_t length);
 /* LANES: how many segments' states of `bytes` bytes a thread takes at the end: as in rows.cuh. */
 int reduce_chunk(size_t bytes);
 /* COLUMNS: levels of pending states of `bytes` bytes that are in shared memory: as weft_stacked. */

@@ -1,7 +1,6 @@
 /* emit_region.c: values in order, structured control as C, and the body as a lambda. */
 #include "codegen/ptx/emit.h"
 
-#include <stdio.h>
 #include <string.h>
 
 enum {
@@ -9,7 +8,6 @@ enum {
     CU_TURNS_OUTER = 16, /* of a loop that holds loops */
     CU_UNROLL = 4,       /* turns of a small loop between two looks at its counter */
     CU_UNROLL_WEIGHT = 40,
-    CU_LINE = 120, /* characters */
 };
 
 /* The name of a value, or the expression that stands for it: a name, a constant, or something in parentheses. */
@@ -72,7 +70,8 @@ static struct cu_pair cu_find_pair(struct cu *c, const struct ir_region *region,
     if ((value->op != OP_sin && value->op != OP_cos) || cu_in_double(c, value)) return pair;
     for (int i = 0; i < region->n_values && !pair.second; i++) {
         const struct ir_value *other = region->values[i];
-        if ((other->op != OP_sin && other->op != OP_cos) || other->args[0] != value->args[0]) continue;
+        if ((other->op != OP_sin && other->op != OP_cos) || other->args[0] != value->args[0] || cu_in_double(c, other))
+            continue;
         if (!pair.first)
             pair.first = other;
         else if (other->op != pair.first->op)
@@ -92,11 +91,6 @@ static void cu_pair_of(struct cu *c, const struct cu_pair *pair) {
 }
 
 /* --- memory ------------------------------------------------------------------------------------------------------- */
-
-const char *cu_load(struct cu *c, int operand, const char *address) {
-    const bool truth = c->kernel->operands[operand].type == TY_BOOL, simple = !strpbrk(address, " +");
-    return cu_text(c, simple ? "*%s%s" : "*(%s)%s", address, truth ? " != 0" : "");
-}
 
 static void cu_define_fault(struct cu *c) {
     if (!c->body.can_fail && !c->epilogue.can_fail) return;
@@ -289,34 +283,14 @@ void cu_region(struct cu *c, const struct ir_region *region) {
 static void cu_body_parameters(struct cu *c, void (*item)(struct cu *c, char kind, int number, void *host),
                                void *host) {
     const struct ir_kernel *kernel = c->kernel;
-    if (c->stops && (c->body.can_fail || c->body.loops)) item(c, '@', 0, host);
+    if (c->body.can_fail || c->body.loops) item(c, '@', 0, host);
     for (int j = c->moving; j < c->n_loops; j++)
         if (c->body.index[j] && !(c->variant->single_row && j != c->vector_loop)) item(c, 'i', j, host);
     for (int k = 0; k < kernel->n_operands; k++)
-        if (c->body.reads[k] && c->variant->access[k] != PTX_BY_VALUE && !cu_is_fixed(c, k)) item(c, 'x', k, host);
+        if (cu_moves(c, k) && !c->body.stores[k]) item(c, 'x', k, host);
     for (int k = 0; k < kernel->n_operands; k++)
         if (c->body.stores[k]) item(c, 'y', k, host);
     for (int q = 0; q < kernel->body.n_results; q++) item(c, 'r', q, host);
-}
-
-/* A list in parentheses under construction, broken into lines. */
-struct cu_list {
-    struct strbuf text;
-    size_t column;
-    const struct cu_call *call;
-};
-
-static void cu_list_add(struct cu *c, struct cu_list *list, const char *item) {
-    const size_t length = strlen(item) + 2;
-    if (list->text.length) strbuf_puts(&list->text, ",");
-    if (list->text.length && list->column + length > CU_LINE) {
-        strbuf_printf(&list->text, "\n%*s", 4 * c->indent + 8, "");
-        list->column = 4 * (size_t)c->indent + 8;
-    } else if (list->text.length) {
-        strbuf_puts(&list->text, " ");
-    }
-    strbuf_puts(&list->text, item);
-    list->column += length;
 }
 
 static void cu_declare_parameter(struct cu *c, char kind, int number, void *host) {
@@ -329,15 +303,14 @@ static void cu_declare_parameter(struct cu *c, char kind, int number, void *host
     case 'y': item = cu_text(c, "%s &y%d", cu_memory_type(operand->type), number); break;
     default: item = cu_text(c, "%s &r%d", cu_type(c->kernel->body.results[number]->type), number); break;
     }
-    cu_list_add(c, host, item);
+    cu_list_add(host, item);
 }
 
 void cu_define_body(struct cu *c) {
     const struct ir_region *body = &c->kernel->body;
     for (int i = 0; i < body->n_values; i++)
         if (c->hoisted[body->values[i]->id]) cu_compute(c, body, body->values[i]);
-    struct cu_list list = {.column = 4 * (size_t)c->indent + strlen("auto body = [&](")};
-    strbuf_init(&list.text, c->arena);
+    struct cu_list list = cu_list_begin(c, 4 * c->indent + (int)strlen("auto body = [&]("), 4 * c->indent + 8);
     cu_body_parameters(c, cu_declare_parameter, &list);
     cu_open(c, "auto body = [&](%s)", strbuf_text(&list.text));
     cu_region(c, body);
@@ -345,20 +318,25 @@ void cu_define_body(struct cu *c) {
     cu_close(c, ";");
 }
 
+struct cu_passing {
+    struct cu_list list;
+    const struct cu_call *call;
+};
+
 static void cu_pass_parameter(struct cu *c, char kind, int number, void *host) {
-    struct cu_list *list = host;
-    const struct cu_call *call = list->call;
-    cu_list_add(c, list,
-                kind == '@'   ? call->at
-                : kind == 'i' ? call->index[number]
-                : kind == 'x' ? call->x[number]
-                : kind == 'y' ? call->y[number]
-                              : call->r[number]);
+    (void)c;
+    struct cu_passing *passing = host;
+    const struct cu_call *call = passing->call;
+    cu_list_add(&passing->list, kind == '@'   ? call->at
+                                : kind == 'i' ? call->index[number]
+                                : kind == 'x' ? call->x[number]
+                                : kind == 'y' ? call->y[number]
+                                              : call->r[number]);
 }
 
 void cu_call_body(struct cu *c, const struct cu_call *call) {
-    struct cu_list list = {.column = 4 * (size_t)c->indent + strlen("body("), .call = call};
-    strbuf_init(&list.text, c->arena);
-    cu_body_parameters(c, cu_pass_parameter, &list);
-    cu_line(c, "body(%s);", strbuf_text(&list.text));
+    struct cu_passing passing = {.list = cu_list_begin(c, 4 * c->indent + (int)strlen("body("), 4 * c->indent + 8),
+                                 .call = call};
+    cu_body_parameters(c, cu_pass_parameter, &passing);
+    cu_line(c, "body(%s);", strbuf_text(&passing.list.text));
 }

@@ -5,8 +5,6 @@
 
 #include "codegen/ptx/emit.h"
 
-enum { LINE_LENGTH = 110 };
-
 /* --- can it be done? ---------------------------------------------------------------------------------------------- */
 
 static bool check_region(const struct ir_region *region, int ulp, struct strbuf *why) {
@@ -43,8 +41,27 @@ static bool comes_before(const struct ptx_parameter *p, const struct ptx_paramet
     return p->a != q->a ? p->a < q->a : p->b < q->b;
 }
 
-/* In an order of their own, not that in which the text came to mention them. */
-static void sort_parameters(struct cu *c) {
+/* "const float *__restrict__ " and the like: what stands before the name. */
+static const char *parameter_type(struct cu *c, const struct ptx_parameter *p) {
+    switch (p->kind) {
+    case PTX_PARAM_DATA: {
+        const struct kernel_operand *operand = &c->kernel->operands[p->a];
+        const bool written = operand->kind == OPERAND_WRITE;
+        if (cu_is_scratch(c, p->a)) return "const long long ";
+        /* Of several stages, one may read what another wrote. */
+        const bool shared = c->rows ? written || c->rows->exchanged[p->a] : c->variant->aliased;
+        return cu_text(c, "%s%s *%s", written ? "" : "const ", cu_memory_type(operand->type),
+                       shared ? "" : "__restrict__ ");
+    }
+    case PTX_PARAM_VALUE: return cu_text(c, "const %s ", cu_memory_type(c->kernel->operands[p->a].type));
+    case PTX_PARAM_WATCH: return "weft_watch *";
+    case PTX_PARAM_PARTIALS: return "char *";
+    case PTX_PARAM_COUNTERS: return "unsigned int *";
+    default: return "const long long ";
+    }
+}
+
+void cu_sort_parameters(struct cu *c) {
     for (int i = 1; i < c->n_parameters; i++) {
         const struct ptx_parameter p = c->parameters[i];
         const char *name = c->parameter_names[i];
@@ -56,48 +73,24 @@ static void sort_parameters(struct cu *c) {
         c->parameters[at] = p;
         c->parameter_names[at] = name;
     }
+    c->parameter_types = ARENA_ARRAY(c->arena, const char *, c->n_parameters + 1);
+    for (int i = 0; i < c->n_parameters; i++) c->parameter_types[i] = parameter_type(c, &c->parameters[i]);
 }
 
-/* "const float *__restrict__ " and the like: what stands before the name. */
-static const char *parameter_type(struct cu *c, const struct ptx_parameter *p) {
-    const char *restricted = c->variant->aliased ? "" : "__restrict__ ";
-    const struct kernel_operand *operand = &c->kernel->operands[p->a];
-    switch (p->kind) {
-    case PTX_PARAM_DATA:
-        return cu_text(c, "%s%s *%s", operand->kind == OPERAND_WRITE ? "" : "const ", cu_memory_type(operand->type),
-                       restricted);
-    case PTX_PARAM_VALUE: return cu_text(c, "const %s ", cu_memory_type(operand->type));
-    case PTX_PARAM_WATCH: return "weft_watch *";
-    case PTX_PARAM_PARTIALS: return "char *";
-    case PTX_PARAM_COUNTERS: return "unsigned int *";
-    default: return "const long long ";
-    }
+void cu_add_parameters(struct cu *c, struct cu_list *list) {
+    for (int i = 0; i < c->n_parameters; i++)
+        cu_list_add(list, cu_text(c, "%s%s", c->parameter_types[i], c->parameter_names[i]));
 }
 
-static void add_parameters(struct cu *c, struct strbuf *out) {
-    size_t line = 4;
-    strbuf_puts(out, "(");
-    for (int i = 0; i < c->n_parameters; i++) {
-        const char *type = parameter_type(c, &c->parameters[i]), *name = c->parameter_names[i];
-        const size_t length = strlen(type) + strlen(name) + 2;
-        if (i == 0 || line + length > LINE_LENGTH) {
-            strbuf_puts(out, "\n    ");
-            line = 4;
-        } else {
-            strbuf_putc(out, ' ');
-        }
-        strbuf_printf(out, "%s%s%s", type, name, i + 1 < c->n_parameters ? "," : "");
-        line += length;
-    }
-    strbuf_puts(out, ")\n{\n");
+void cu_add_head(const struct cu_list *parameters, struct strbuf *out) {
+    strbuf_printf(out, "(\n    %s)\n{\n", strbuf_text(&parameters->text));
 }
 
 /* The same names out of an array in memory. */
-static void add_indirect_parameters(struct cu *c, struct strbuf *out) {
+static void add_indirect_parameters(const struct cu *c, struct strbuf *out) {
     strbuf_puts(out, "(const unsigned long long *__restrict__ arguments)\n{\n");
     for (int i = 0; i < c->n_parameters; i++) {
-        const struct ptx_parameter *p = &c->parameters[i];
-        const char *type = parameter_type(c, p);
+        const char *type = c->parameter_types[i];
         const bool pointer = strchr(type, '*') != NULL, constant = !strncmp(type, "const ", 6);
         if (pointer)
             strbuf_printf(out, "    %sconst %s = (%s)arguments[%d];\n", type, c->parameter_names[i], type, i);
@@ -124,6 +117,11 @@ static void add_operand(struct cu *c, int k, struct strbuf *out) {
         strbuf_printf(out, " *     x%-6d %-4s by value\n", k, type);
         return;
     }
+    if (cu_is_scratch(c, k)) {
+        strbuf_printf(out, " *     at%-5d %-4s %s: scratch %d; %s\n", k, type,
+                      operand->kind == OPERAND_READ ? "read" : "written", c->rows->scratch[k], access_text(access));
+        return;
+    }
     switch (operand->kind) {
     case OPERAND_WHOLE:
         strbuf_printf(out, " *     whole%-2d %-4s whole, rank %d, %s\n", k, type, operand->rank, access_text(access));
@@ -141,7 +139,7 @@ static void add_operand(struct cu *c, int k, struct strbuf *out) {
     strbuf_putc(out, '\n');
 }
 
-static void add_comment(struct cu *c, struct strbuf *out) {
+void cu_add_comment(struct cu *c, struct strbuf *out) {
     static const char *const kinds[] = {"elementwise", "reduction along the last dimension",
                                         "reduction along outer dimensions"};
     const struct ir_kernel *kernel = c->kernel;
@@ -171,7 +169,7 @@ static void mark_results(struct cu *c, const struct ir_region *region) {
     }
 }
 
-static void begin(struct cu *c) {
+void cu_begin(struct cu *c) {
     const struct ir_kernel *kernel = c->kernel;
     const int n_values = kernel_number(c->kernel);
     c->names = ARENA_ARRAY(c->arena, const char *, n_values + 1);
@@ -186,6 +184,7 @@ static void begin(struct cu *c) {
     c->vector_loop = kernel->kind == KERNEL_LANES ? c->n_loops - 1 : kernel->n_par - 1;
     c->moving = kernel->kind == KERNEL_LANES ? kernel->n_par : c->vector_loop;
     if (c->moving < 0) c->moving = 0;
+    if (c->rows && kernel->n_par == c->rows->outer) c->moving = kernel->n_par; /* MAP: an element a row */
     cu_facts_of(c, &kernel->body, &c->body);
     cu_facts_of(c, &kernel->epilogue, &c->epilogue);
     cu_find_hoisted(c);
@@ -194,35 +193,36 @@ static void begin(struct cu *c) {
                                   .kind = kernel->kind,
                                   .n_par = kernel->n_par,
                                   .n_red = kernel->n_red,
-                                  .single_row = c->variant->single_row,
                                   .short_rows = c->variant->short_rows,
                                   .vector = 1,
                                   .unroll = 1,
-                                  .threads = 256,
                                   .can_fail = c->body.can_fail || c->epilogue.can_fail,
                                   .polls = c->body.loops || c->epilogue.loops,
                                   .device_stack = c->body.stack || c->epilogue.stack};
 }
 
-static void finish(struct cu *c) {
+void cu_finish(struct cu *c, const char *before) {
     struct ptx_kernel *out = c->out;
-    sort_parameters(c);
     out->n_parameters = c->n_parameters;
     out->parameters = c->parameters;
     out->indirect = (size_t)c->n_parameters * 8 > PTX_INDIRECT_BYTES;
 
     struct strbuf source, kernel;
     strbuf_init(&kernel, c->arena);
-    strbuf_puts(&kernel, strbuf_text(&c->before));
-    add_comment(c, &kernel);
+    strbuf_puts(&kernel, before);
     /* One block a multiprocessor is enough to ask for: without it ptxas would rather spill than have fewer at a time.
      */
-    strbuf_printf(&kernel, "extern \"C\" __global__ void __launch_bounds__(%d, %d) %s", out->threads,
-                  out->resident > 0 ? out->resident : 1, out->name);
-    if (out->indirect)
+    const char *resident = cu_text(c, "%d", out->resident > 0 ? out->resident : 1);
+    if (c->held && out->resident == 2) resident = "weft_held_resident";
+    strbuf_printf(&kernel, "extern \"C\" __global__ void __launch_bounds__(%d, %s) %s", out->threads, resident,
+                  out->name);
+    if (out->indirect) {
         add_indirect_parameters(c, &kernel);
-    else
-        add_parameters(c, &kernel);
+    } else {
+        struct cu_list parameters = cu_list_begin(c, 4, 4);
+        cu_add_parameters(c, &parameters);
+        cu_add_head(&parameters, &kernel);
+    }
     strbuf_puts(&kernel, strbuf_text(&c->text));
     strbuf_puts(&kernel, "}\n");
     strbuf_init(&source, c->arena);
@@ -231,18 +231,27 @@ static void finish(struct cu *c) {
     out->source = strbuf_text(&source);
 }
 
+bool cu_check(const struct ir_kernel *kernel, const struct ptx_variant *variant, struct strbuf *why) {
+    return check_region(&kernel->body, variant->ulp, why) && check_region(&kernel->epilogue, variant->ulp, why);
+}
+
+void cu_emit(struct cu *c) {
+    switch (c->kernel->kind) {
+    case KERNEL_MAP: cu_emit_map(c); break;
+    case KERNEL_LANES: cu_emit_lanes(c); break;
+    case KERNEL_COLUMNS: cu_emit_columns(c); break;
+    }
+}
+
 bool ptx_emit(struct arena *arena, struct ir_kernel *kernel, const struct ptx_variant *variant, struct ptx_kernel *out,
               struct strbuf *why) {
-    if (!check_region(&kernel->body, variant->ulp, why) || !check_region(&kernel->epilogue, variant->ulp, why))
-        return false;
+    if (!cu_check(kernel, variant, why)) return false;
     struct cu c = {.arena = arena, .kernel = kernel, .variant = variant, .out = out};
-    begin(&c);
-    switch (kernel->kind) {
-    case KERNEL_MAP: cu_emit_map(&c); break;
-    case KERNEL_LANES: cu_emit_lanes(&c); break;
-    case KERNEL_COLUMNS: cu_emit_columns(&c); break;
-    }
-    finish(&c);
+    cu_begin(&c);
+    cu_emit(&c);
+    cu_sort_parameters(&c);
+    cu_add_comment(&c, &c.before);
+    cu_finish(&c, strbuf_text(&c.before));
     return true;
 }
 

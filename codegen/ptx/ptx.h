@@ -1,8 +1,8 @@
 /* ptx.h: kernels to CUDA C, and CUDA C to PTX or machine code (cubin) through NVRTC, which is opened at run time.
  *
  * Needs no GPU and no CUDA headers. What a kernel computes is the same to the bit as on the CPU: the same order of
- * additions (ir/kernel.h), contraction only where the body has an fma (NVRTC runs with --fmad=false); elementary
- * functions are CUDA's own.
+ * additions (ir/kernel.h), contraction only where the body has an fma (NVRTC runs with --fmad=false, unless fp = fast);
+ * elementary functions are CUDA's own.
  */
 #ifndef CODEGEN_PTX_PTX_H
 #define CODEGEN_PTX_PTX_H
@@ -27,9 +27,9 @@ struct ptx_variant {
     const enum ptx_access
         *access;  /* [n_operands], along the vector dimension; whole operands: of their last subscript */
     bool aligned; /* every PTX_UNIT loop operand can be reached in whole vectors: after the same number of head elements
-                     its address is a multiple of ptx_kernel.vector elements, in every row (see ptx_head) */
+                     its address is a multiple of ptx_kernel.vector elements, in every row (ptx_shape's `head`) */
     bool single_row; /* all loop extents but the vector dimension's are 1 (after merging) */
-    bool aliased;    /* an output may be an input's memory: no __restrict__ */
+    bool aliased;    /* MAP: an output may be an input's memory: no __restrict__ */
     bool short_rows; /* LANES: a row is at most one run of 16 virtual vectors: 16 threads a row instead of 64 */
     bool fast;       /* fp = fast: compiled with --fmad=true */
     int ulp;         /* 4 or 1 */
@@ -38,7 +38,8 @@ struct ptx_variant {
 /* What a parameter of the __global__ function holds. Every parameter takes 8 bytes at the call: pointers, long long, or
  * a value of an operand's type in its low bytes. Strides are in elements. */
 enum ptx_parameter_kind {
-    PTX_PARAM_DATA,     /* address of operand `a`: for loop operands the element at position 0 ... 0 */
+    PTX_PARAM_DATA,     /* address of operand `a`: for loop operands the element at position 0 ... 0; of a scratch array
+                           (ptx_stage) counted from 0, where it begins */
     PTX_PARAM_VALUE,    /* the value of operand `a` (PTX_BY_VALUE) */
     PTX_PARAM_STRIDE,   /* operand `a`, loop dimension (whole: subscript) `b` */
     PTX_PARAM_SIZE,     /* whole operand `a`, subscript `b` */
@@ -47,13 +48,14 @@ enum ptx_parameter_kind {
     PTX_PARAM_WATCH,    /* address of a struct ptx_watch */
     PTX_PARAM_ORDER,    /* number of this launch: smaller ones came first (ptx_watch.order) */
     PTX_PARAM_GRID,     /* ptx_grid.value[a] */
-    PTX_PARAM_PARTIALS, /* address of ptx_grid.partial_bytes bytes, aligned to 16 */
+    PTX_PARAM_PARTIALS, /* address of ptx_grid.partial_bytes bytes, aligned to 32 */
     PTX_PARAM_COUNTERS, /* address of ptx_grid.n_counters 32-bit words that are 0, and are left 0 */
 };
 
 struct ptx_parameter {
     enum ptx_parameter_kind kind;
     int a, b;
+    int stage; /* of ptx_kernel.stages: whose operand, loop dimension or size it is; 0 in a kernel of one */
 };
 
 /* What kernels tell the host, in device memory. The host sets all of it to 0, but `order` and `position` to INT64_MAX;
@@ -67,7 +69,13 @@ struct ptx_watch {
 
 enum {
     PTX_INDIRECT_BYTES = 4000, /* parameters above this many bytes go through memory */
-    PTX_GRID_VALUES = 8
+    PTX_GRID_VALUES = 56
+};
+
+/* An array of which a thread block keeps the rows at hand only: as stage `stage` writes them, elements of `size` bytes.
+ */
+struct ptx_scratch {
+    int stage, size;
 };
 
 struct ptx_kernel {
@@ -79,17 +87,22 @@ struct ptx_kernel {
                       memory */
     enum kernel_kind kind;
     int n_par, n_red;
-    bool single_row, short_rows;
+    bool short_rows;
     int vector;         /* elements in one access of a PTX_UNIT operand; 1: no vectors */
-    int unroll;         /* vectors that a thread has in flight: MAP */
+    int unroll;         /* steps (MAP: vectors) that a thread has in flight */
     int threads;        /* of a thread block, a multiple of 32 (what __launch_bounds__ says) */
     int resident;       /* thread blocks that a multiprocessor has registers for, at least (its second number); 0: 1 */
     int lanes;          /* LANES */
     size_t state_bytes; /* LANES, COLUMNS: of one partial result, a multiple of 8 */
     bool can_fail;      /* has checked subscripts: uses the watch */
     bool polls;         /* has loops: uses the watch's cancel */
-    bool device_stack;  /* calls functions of CUDA's math library that keep arrays on the stack (sin of large arguments,
-                           lgamma, ...) */
+    bool device_stack;  /* calls functions of CUDA's math library that keep arrays on the stack: sin, cos, tan */
+    /* Of ptx_emit_rows: */
+    int n_stages;                    /* 0: a kernel of one */
+    const struct ptx_kernel *stages; /* what ptx_shape_rows wants to know of each; no source, no parameters */
+    int outer;
+    int n_scratch;
+    const struct ptx_scratch *scratch;
 };
 
 /* Writes the kernel as CUDA C. Everything is allocated in `arena`. False with one line in `why`: an operation cannot
@@ -99,11 +112,26 @@ bool ptx_emit(struct arena *arena, struct ir_kernel *kernel, const struct ptx_va
 
 /* Elements per access for this kernel with these access classes, if all goes well: what `aligned` is about. 1: vectors
  * are of no use. All PTX_UNIT operands use the same number of elements: 16 bytes of the widest, less of the others (and
- * less where the body is long). */
+ * less where the body is long); LANES: lanes / 16 of each. */
 int ptx_vector_of(const struct ir_kernel *kernel, const enum ptx_access *access);
 
-/* --- the shape of a launch ------------------------------------------------------------------------------------------
- */
+/* --- several kernels in one, row by row: plan_rows of ir/plan.h --------------------------------------------------- */
+
+struct ptx_stage {
+    struct ir_kernel *kernel;
+    const struct ptx_variant *variant; /* as for the kernel alone; the outer loop dimensions are merged with each other,
+                                          the inner parallel ones with each other, never across */
+    const int *scratch;    /* [n_operands]: number of the scratch array that it reads or writes, which counts as
+                              aligned in row 0; -1: memory of its own */
+    const bool *exchanged; /* [n_operands]: a READ of memory that an earlier stage writes */
+};
+
+/* Writes all stages as one kernel called `name`: a thread block takes a set of rows, and does one stage after the other
+ * on it. As ptx_emit. */
+bool ptx_emit_rows(struct arena *arena, const char *name, int outer, int n_stages, const struct ptx_stage *stages,
+                   int n_scratch, struct ptx_kernel *out, struct strbuf *why);
+
+/* --- the shape of a launch ---------------------------------------------------------------------------------------- */
 
 struct ptx_limits { /* of the device */
     int multiprocessors, threads_per_multiprocessor;
@@ -113,7 +141,8 @@ struct ptx_grid {
     unsigned grid[3], block[3];
     int64_t value[PTX_GRID_VALUES]; /* of PTX_PARAM_GRID */
     size_t partial_bytes;
-    int n_counters; /* at most PTX_MAX_COUNTERS */
+    int n_counters;   /* at most PTX_MAX_COUNTERS */
+    int shared_bytes; /* dynamic shared memory of a thread block */
 };
 enum { PTX_MAX_COUNTERS = 16384 };
 
@@ -122,8 +151,17 @@ enum { PTX_MAX_COUNTERS = 16384 };
 void ptx_shape(const struct ptx_kernel *kernel, const int64_t *extents, int64_t head, const struct ptx_limits *limits,
                struct ptx_grid *out);
 
-/* --- CUDA C to PTX and machine code ----------------------------------------------------------------------------------
- */
+/* The same for a kernel of ptx_emit_rows: extents and head of each stage. `shared`: bytes of dynamic shared memory that
+ * a thread block of it may have. False: the rows are too few to keep the device busy, or too long for a thread block:
+ * the stages' kernels one after the other are faster. */
+bool ptx_shape_rows(const struct ptx_kernel *kernel, const int64_t *const *extents, const int64_t *heads, int shared,
+                    const struct ptx_limits *limits, struct ptx_grid *out);
+/* The same without the kernel, for whoever hasn't made it yet: `elements` of a row in the stage that has most,
+ * `scratch` bytes of a row in all scratch arrays, `shared` no less than what it will be. False: ptx_shape_rows would
+ * say so. */
+bool ptx_rows_suit(int64_t rows, int64_t elements, int64_t scratch, int shared, const struct ptx_limits *limits);
+
+/* --- CUDA C to PTX and machine code ------------------------------------------------------------------------------- */
 
 struct ptx_compiler;
 

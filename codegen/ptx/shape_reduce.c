@@ -15,20 +15,19 @@ enum {
     SHAPE_SEGMENTS = 256,
 };
 
-static int64_t shape_ceil(int64_t a, int64_t b) {
-    return a / b + (a % b != 0);
-}
-
 static int shape_log2(int64_t n) { /* the smallest k with 2^k >= n */
     int k = 0;
     while (k < 62 && (int64_t)1 << k < n) k++;
     return k;
 }
 
-static int64_t shape_product(const int64_t *extents, int n) {
-    int64_t product = 1;
-    for (int j = 0; j < n; j++) product *= extents[j];
-    return product;
+static int64_t shape_block(int lanes) {
+    return (int64_t)REDUCE_RUNS * REDUCE_RUN * lanes;
+}
+
+int reduce_teams(int lanes, int64_t length) {
+    const int64_t block = shape_block(lanes);
+    return length <= block ? 0 : length <= 2 * block ? 1 : 2;
 }
 
 static int64_t shape_resident(const struct ptx_limits *limits) {
@@ -43,34 +42,33 @@ static int shape_span(int64_t rows, int64_t groups, int64_t wanted, int64_t most
     const int whole = shape_log2(groups);
     if (rows >= wanted || rows > PTX_MAX_COUNTERS || groups <= 1) return whole;
     int span = 0;
-    while (span < whole && rows * shape_ceil(groups, (int64_t)1 << (span + 1)) >= wanted) span++;
-    while (span < whole && shape_ceil(groups, (int64_t)1 << span) > most) span++;
+    while (span < whole && rows * cu_ceil(groups, (int64_t)1 << (span + 1)) >= wanted) span++;
+    while (span < whole && cu_ceil(groups, (int64_t)1 << span) > most) span++;
     return span;
 }
 
 /* A thread block for each item; more than fit along x go along y. */
 static void shape_blocks(struct ptx_grid *out, int64_t items) {
-    const int64_t along_y = shape_ceil(items, INT32_MAX);
-    out->grid[0] = (unsigned)shape_ceil(items, along_y > 0 ? along_y : 1);
+    const int64_t along_y = cu_ceil(items, INT32_MAX);
+    out->grid[0] = (unsigned)cu_ceil(items, along_y);
     out->grid[1] = (unsigned)along_y;
 }
 
 static void shape_lanes(const struct ptx_kernel *kernel, const int64_t *extents, const struct ptx_limits *limits,
                         struct ptx_grid *out) {
-    const int64_t rows = shape_product(extents, kernel->n_par),
-                  length = shape_product(extents + kernel->n_par, kernel->n_red);
-    const int64_t blocks = shape_ceil(length, (int64_t)REDUCE_RUNS * REDUCE_RUN * kernel->lanes),
-                  resident = shape_resident(limits);
+    const int64_t rows = cu_product(extents, 0, kernel->n_par),
+                  length = cu_product(extents, kernel->n_par, kernel->n_par + kernel->n_red);
+    const int64_t blocks = cu_ceil(length, shape_block(kernel->lanes)), resident = shape_resident(limits);
     int teams = 0, span = 0;
     int64_t sets, segments = 1;
     if (kernel->short_rows) {
-        sets = shape_ceil(rows, REDUCE_THREADS / REDUCE_RUN);
+        sets = cu_ceil(rows, REDUCE_THREADS / REDUCE_RUN_THREADS);
     } else {
-        teams = blocks <= 1 ? 0 : blocks == 2 ? 1 : 2;
-        sets = shape_ceil(rows, 4 >> teams);
-        const int64_t groups = shape_ceil(blocks, (int64_t)1 << teams);
+        teams = reduce_teams(kernel->lanes, length);
+        sets = cu_ceil(rows, REDUCE_TEAMS >> teams);
+        const int64_t groups = cu_ceil(blocks, (int64_t)1 << teams);
         span = shape_span(rows, groups, 2 * resident, REDUCE_THREADS * reduce_chunk(kernel->state_bytes));
-        segments = groups > 1 ? shape_ceil(groups, (int64_t)1 << span) : 1;
+        segments = groups > 1 ? cu_ceil(groups, (int64_t)1 << span) : 1;
     }
     const int64_t items = sets * segments;
     shape_blocks(out,
@@ -89,24 +87,22 @@ static void shape_lanes(const struct ptx_kernel *kernel, const int64_t *extents,
 static void shape_columns(const struct ptx_kernel *kernel, const int64_t *extents, const struct ptx_limits *limits,
                           struct ptx_grid *out) {
     const int last = kernel->n_par - 1;
-    const int64_t columns = last >= 0 ? extents[last] : 1, outers = last > 0 ? shape_product(extents, last) : 1;
-    const int64_t length = shape_product(extents + kernel->n_par, kernel->n_red),
-                  parts = shape_ceil(length, REDUCE_COLUMN_RUN);
+    const int64_t columns = extents[last], outers = cu_product(extents, 0, last);
+    const int64_t length = cu_product(extents, kernel->n_par, kernel->n_par + kernel->n_red),
+                  parts = cu_ceil(length, REDUCE_COLUMN_RUN);
     const int64_t resident = shape_resident(limits), wanted = resident > 1 ? resident / 2 : 1;
-    int across = shape_log2(shape_ceil(columns, kernel->vector));
+    int across = shape_log2(cu_ceil(columns, kernel->vector));
     if (across > 5) across = 5;
     int runs = shape_log2(parts);
     if (runs > 8 - across) runs = 8 - across;
-    const int64_t tiles = outers * shape_ceil(columns, (int64_t)kernel->vector << across);
-    const int64_t sets = shape_ceil(tiles, (int64_t)1 << (8 - across - runs)),
-                  groups = shape_ceil(parts, (int64_t)1 << runs);
+    const int64_t tiles = outers * cu_ceil(columns, (int64_t)kernel->vector << across);
+    const int64_t sets = cu_ceil(tiles, (int64_t)1 << (8 - across - runs)), groups = cu_ceil(parts, (int64_t)1 << runs);
     const int64_t round = (int64_t)REDUCE_CHUNK << runs;
     const int64_t most = SHAPE_ROUNDS * round > SHAPE_SEGMENTS ? SHAPE_ROUNDS * round : SHAPE_SEGMENTS;
     const int span = shape_span(sets, groups, wanted, most);
-    const int64_t segments = groups > 1 ? shape_ceil(groups, (int64_t)1 << span) : 1, items = sets * segments;
+    const int64_t segments = groups > 1 ? cu_ceil(groups, (int64_t)1 << span) : 1, items = sets * segments;
     int levels = span;
-    if (segments > 1 && shape_log2(shape_ceil(segments, round)) > levels)
-        levels = shape_log2(shape_ceil(segments, round));
+    if (segments > 1 && shape_log2(cu_ceil(segments, round)) > levels) levels = shape_log2(cu_ceil(segments, round));
     shape_blocks(out, items);
     out->value[COLUMNS_LENGTH] = length;
     out->value[COLUMNS_ITEMS] = items;
@@ -140,12 +136,12 @@ int cu_vector_reduce(const struct ir_kernel *kernel, const enum ptx_access *acce
     const bool columns = kernel->kind == KERNEL_COLUMNS;
     const int loop = columns ? kernel->n_par - 1 : kernel->n_par + kernel->n_red - 1;
     int widest = 0;
-    for (int k = 0; k < kernel->n_operands && loop >= 0; k++) {
+    for (int k = 0; k < kernel->n_operands; k++) {
         const struct kernel_operand *operand = &kernel->operands[k];
         if (operand->kind == OPERAND_WHOLE || access[k] != PTX_UNIT || !(operand->uses >> loop & 1)) continue;
         if (dtype_size(operand->type) > widest) widest = dtype_size(operand->type);
     }
     if (!widest) return 1;
-    if (!columns) return kernel->lanes / REDUCE_RUN;
+    if (!columns) return reduce_vector(kernel);
     return widest < 4 ? 4 : 16 / widest;
 }

@@ -11,11 +11,12 @@
  *     jit_context_free(ctx);
  *
  * The language is described in docs/language.md. Arrays are DLPack tensors: NumPy, PyTorch, JAX and CuPy hand theirs
- * over without a copy. The library never prints, exits or aborts, and keeps no global state but LLVM's own and the lock
- * that guards it across fork().
+ * over without a copy. The library never prints, exits or aborts, and keeps no global state but LLVM's own, the lock
+ * that guards it across fork(), and what notices fork().
  *
  * Threads. A context and its functions may be used by any number of threads at once; a jit_error belongs to one thread.
- * After fork() the child may go on using what the parent made.
+ * After fork() the child may go on using what the parent made, but for GPUs: a call that needs one which the parent
+ * opened ends with JIT_DEVICE.
  *
  * Lifetimes. A function keeps its context alive; results keep their memory alive. Every free accepts NULL.
  */
@@ -147,10 +148,10 @@ static inline DLDataType jit_inline_type(int type) {
 
 typedef struct jit_options {
     size_t struct_size; /* sizeof(jit_options): lets later versions add fields */
-    const char
-        *device;     /* "cpu" (default), "cuda" or "cuda:1": where programs run whose tensors are all in host memory.
-                        JIT_DEVICE if     there is no such device. Calls with a tensor in a GPU's memory run there; a context
-                        for one GPU refuses     tensors of another, and none takes those of two. See docs/gpu.md */
+    /* "cpu" (default), "cuda" or "cuda:1": where programs run whose tensors are all in host memory. JIT_DEVICE if there
+     * is no such device. Calls with a tensor in a GPU's memory run there; a context for one GPU refuses tensors of
+     * another, and none takes those of two. See docs/gpu.md */
+    const char *device;
     int threads;     /* most threads of one call; 0: all cores */
     int ulp;         /* accuracy of elementary functions: 4 (default) or 1; see docs/language.md */
     const char *fp;  /* "contract" (default), "strict", "fast" */
@@ -250,14 +251,16 @@ typedef struct jit_call_options {
     const volatile int *cancel; /* set it nonzero from any thread or signal handler: the call ends with JIT_CANCELLED */
     int threads;                /* at most; 0: the context's */
     void *stream; /* GPU: a CUstream of yours: the call's work comes after what is on it, and what you put on it later
-                     comes after the call's work. (void *)1 is CUDA's default stream; (void *)2, the per-thread one, is
-                     an error. NULL: a stream of Weft's, which is ordered with the default stream. An error where the
-                     call runs on the CPU */
+                     comes after the call's work. Host memory is outside this order: inputs there must be ready at the
+                     call, outputs there are when it, or jit_wait, has returned. (void *)1 is CUDA's default stream;
+                     (void *)2, the per-thread one, is an error. NULL: a stream of Weft's, which is ordered with the
+                     default stream. An error where the call runs on the CPU */
     /* Not NULL: the call returns when its work is on the stream, as far as the program allows (it waits where it needs
-     * a value to go on: a condition, a size, a print). *pending receives what to give to jit_wait, once; NULL after an
-     * error, and on the CPU, where the call is done when it returns. Until then the tensors must stay as they are, and
-     * the cancel flag must live. Results of jit_call_alloc are there already and filled by then; they are the caller's
-     * even if jit_wait reports an error. */
+     * a value to go on: a condition, a size, a print, and to copy more than a few MiB to host memory that is not
+     * pinned). *pending receives what to give to jit_wait, once; NULL after an error, and on the CPU, where the call is
+     * done when it returns. Until then the tensors must stay as they are, and the stream and the cancel flag must live.
+     * Results of jit_call_alloc are there already and filled by then; they are the caller's even if jit_wait reports an
+     * error. */
     struct jit_pending **pending;
 } jit_call_options;
 

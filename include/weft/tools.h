@@ -41,7 +41,7 @@ JIT_API char *jit_emit_for(jit_function *function, const char *stage, const char
  */
 
 /* As NumPy prints it: shortest digits that read back, long arrays abridged. No newline at the end. NULL if memory runs
- * out. */
+ * out or the tensor is not in host memory. */
 JIT_API char *jit_format(const DLTensor *value);
 /* "f64[1000, 3]"; a scalar is "f64". */
 JIT_API char *jit_format_type(const DLTensor *value);
@@ -92,11 +92,12 @@ JIT_API jit_status jit_session_set(jit_session *session, const char *name, DLMan
  */
 
 typedef struct jit_profile_row {
-    const char *kernel; /* name as in jit_emit "kernels", or "(to the GPU)", "(from the GPU)", "(on the GPU)" for
-                           copies; valid as long as the function */
+    const char *kernel; /* name as in jit_emit "kernels"; of several that ran row by row together, the name as in
+                           "plan" ("k0_k3_rows"); or "(to the GPU)", "(from the GPU)", "(on the GPU)" for copies. Valid
+                           as long as the function */
     int64_t launches;   /* or copies */
     double seconds;     /* of a GPU: by its own clock */
-    double bytes;       /* read and written, each operand counted once; copied */
+    double bytes;       /* read and written, each operand counted once (of rows: each array in memory once); copied */
     int gpu;            /* 1: kernel or copy ran on a GPU */
 } jit_profile_row;
 

@@ -45,8 +45,8 @@ struct eval_frame *eval_frame_new(struct eval *e, struct ir_function *function, 
 bool eval_frame_run(struct eval_frame *frame, const union scalar *args);
 union scalar eval_frame_result(const struct eval_frame *frame, int number);
 
-/* Folds n operands of element type `type` in order of design §5. `flags`: REDUCE_VAR: which count. `columns`: the order
- * of reductions that keep the last dimension. */
+/* Folds n operands of element type `type` in the order of docs/language.md, Sums. `flags`: REDUCE_VAR: which count.
+ * `columns`: the order of reductions that keep the last dimension. */
 union scalar eval_reduce(struct arena *arena, enum reduce_op op, enum dtype type, int64_t n, const union scalar *x,
                          const bool *flags, bool columns);
 

@@ -110,9 +110,9 @@ static bool ring_close(struct cuda_work *work, struct ring *ring, struct cuda_fa
 /* --- deliveries --------------------------------------------------------------------------------------------------- */
 
 /* Pieces within host memory: large ones by several threads, if the device was told how. */
-static void copy_piece(const struct cuda_device *device, void *to, const void *from, size_t size) {
-    if (device->copy && size > SMALL_COPY)
-        device->copy(device->copy_host, to, from, size);
+static void copy_piece(const struct cuda_work *work, void *to, const void *from, size_t size) {
+    if (work->device->copy && size > SMALL_COPY && work->threads > 1)
+        work->device->copy(work->threads, to, from, size);
     else
         memcpy(to, from, size);
 }
@@ -122,7 +122,7 @@ static struct delivery *delivery_at(struct cuda_work *work, int i) {
 }
 
 static void deliver(struct cuda_work *work, struct delivery *delivery) {
-    copy_piece(work->device, delivery->to, delivery->from, delivery->size);
+    copy_piece(work, delivery->to, delivery->from, delivery->size);
     delivery->size = 0;
 }
 
@@ -225,8 +225,8 @@ static bool prepare_small(struct cuda_work *work, struct cuda_failure *failure) 
     return ring_make(work->device, &work->small, SMALL_SLOT, failure);
 }
 
-bool copy_small_to_device(struct cuda_work *work, CUdeviceptr to, const void *from, size_t size,
-                          struct cuda_failure *failure) {
+static bool copy_small_to_device(struct cuda_work *work, CUdeviceptr to, const void *from, size_t size,
+                                 struct cuda_failure *failure) {
     if (!prepare_small(work, failure)) return false;
     char *place = ring_place(work, &work->small, size, failure);
     if (!place) return false;
@@ -246,7 +246,7 @@ static bool put_pieces(struct cuda_work *work, CUdeviceptr to, const char *from,
         size_t piece = size < LARGE_SLOT ? size : LARGE_SLOT;
         char *place = ring_place(work, work->up, piece, failure);
         if (!place) return false;
-        copy_piece(work->device, place, from, piece);
+        copy_piece(work, place, from, piece);
         if (!DEVICE_CALL(work->device, "copying to the GPU", failure, cuMemcpyHtoDAsync, to, place, piece,
                          work->copy) ||
             !ring_close(work, work->up, failure))
@@ -373,6 +373,15 @@ bool cuda_is_pinned(struct cuda_device *device, const void *address, size_t size
     bool pinned = is_pinned(device, address, size);
     device_leave(device);
     return pinned;
+}
+
+bool cuda_is_managed(struct cuda_device *device, uint64_t address) {
+    uint64_t managed = 0;                         /* the driver writes a bool into it */
+    if (!device_enter(device, NULL)) return true; /* the call will say why it cannot be */
+    bool known =
+        device->driver.cuPointerGetAttribute(&managed, CU_POINTER_ATTRIBUTE_IS_MANAGED, address) == CUDA_SUCCESS;
+    device_leave(device);
+    return known && managed;
 }
 
 bool cuda_join(struct cuda_work *work, struct cuda_failure *failure) {

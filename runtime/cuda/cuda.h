@@ -3,12 +3,12 @@
  *
  *   cuda_device   one GPU as one jit_context uses it: the driver's functions, the device's primary CUDA context (so
  * pointers of CuPy, PyTorch and other hosts in the process are valid), NVRTC, modules loaded so far. Thread-safe.
- *   cuda_work     what one call uses: a stream (its own or the host's), a copy stream, pinned staging, the watch. Taken
- * from the device and given back; used by one thread at a time.
+ *   cuda_work     what one call uses: a stream (its own or the host's), two copy streams, pinned staging, the watch.
+ * Taken from the device and given back; used by one thread at a time.
  *
  * The host's current CUDA context is never changed: every function here pushes the device's and pops it again. No
- * function leaves by longjmp. Failures are told by a struct cuda_failure; after CUDA_LOST the device answers everything
- * with CUDA_LOST.
+ * function but cuda_describe (for want of memory in its arena) leaves by longjmp. Failures are told by a struct
+ * cuda_failure; after CUDA_LOST the device answers everything with CUDA_LOST.
  */
 #ifndef RUNTIME_CUDA_CUDA_H
 #define RUNTIME_CUDA_CUDA_H
@@ -27,7 +27,8 @@ enum cuda_status {
     CUDA_COMPILE,     /* NVRTC refused what we generated: the text is its log */
     CUDA_LOST,        /* the device or its context died: a fault in somebody's kernel, a reset, a driver in trouble */
     CUDA_CANCELLED,
-    CUDA_FAILED, /* anything else; the text names the driver's call and its error */
+    CUDA_ARGUMENT, /* the host's stream is none that can be used */
+    CUDA_FAILED,   /* anything else; the text names the driver's call and its error */
 };
 
 struct cuda_failure {
@@ -43,9 +44,9 @@ struct cuda_options {
     const char *cache_folder; /* NULL: $XDG_CACHE_HOME/weft or $HOME/.cache/weft; "": no disk cache. Copied */
     size_t cache_bytes;       /* bound of the disk cache; 0: 256 MiB */
     size_t memory_limit;      /* bytes of device memory held at once; 0: no limit */
-    /* Copies within host memory, of up to a few MiB at a time: by several threads, say. NULL: memcpy. */
-    void (*copy)(void *host, void *to, const void *from, size_t size);
-    void *copy_host; /* passed to it; outlives the device */
+    /* Copies within host memory, of up to a few MiB at a time, by `threads` threads (cuda_set_threads). NULL: memcpy.
+     */
+    void (*copy)(int threads, void *to, const void *from, size_t size);
 };
 
 struct cuda_device;
@@ -59,6 +60,7 @@ int cuda_device_ordinal(const struct cuda_device *device);
 int cuda_device_arch(const struct cuda_device *device);         /* 90 for compute capability 9.0 */
 const char *cuda_device_name(const struct cuda_device *device); /* "NVIDIA H200" */
 const struct ptx_limits *cuda_device_limits(const struct cuda_device *device);
+int cuda_device_shared(const struct cuda_device *device);  /* bytes that a thread block may have, static and dynamic */
 size_t cuda_device_held(const struct cuda_device *device); /* bytes of device memory handed out now */
 
 /* What `weft info` says about GPUs: a line for the driver ("driver: CUDA 13.0", or why there is none), one for NVRTC
@@ -78,7 +80,7 @@ struct cuda_buffer {
     /* Private. */
     _Atomic uint32_t references;
     struct cuda_device *device;
-    struct cuda_stream *stream; /* on which it is freed; counted, and with it the device */
+    struct cuda_stream *stream; /* of the work that took it: see cuda_release; counted, and with it the device */
     uint32_t lending;           /* that use of a host's stream; 0: none */
 };
 
@@ -117,11 +119,14 @@ struct cuda_work *cuda_work_begin(struct cuda_device *device, void *host_stream,
 void cuda_work_end(struct cuda_work *work);
 struct cuda_device *cuda_work_device(struct cuda_work *work);
 /* Copies of more than 8 MiB of pageable memory wait until a part of what was put on the work is done; so does, with a
- * flag, every 512th launch. When *cancel
- * becomes nonzero meanwhile they end with CUDA_CANCELLED, as cuda_wait does, which looks at this flag when it is given
- * none. NULL: no flag. */
+ * flag, every 512th launch. When *cancel becomes nonzero meanwhile they end with CUDA_CANCELLED, as cuda_wait does,
+ * which looks at this flag when it is given none. NULL: no flag. */
 void cuda_set_cancel(struct cuda_work *work, const volatile int *cancel);
 
+/* Most threads that copy within host memory for this work; until then 1. */
+void cuda_set_threads(struct cuda_work *work, int threads);
+/* The driver knows managed memory at the address. */
+bool cuda_is_managed(struct cuda_device *device, uint64_t address);
 /* All of it is pinned host memory: copies go directly. */
 bool cuda_is_pinned(struct cuda_device *device, const void *address, size_t size);
 /* Copies between host memory of any kind and device memory, `size` contiguous bytes, in stream order. Pageable memory
@@ -166,7 +171,8 @@ bool cuda_is_done(struct cuda_work *work);
 
 /* --- modules and launches ----------------------------------------------------------------------------------------- */
 
-/* A compiled kernel, loaded. Owned by the device: lives as long as it; the same source is loaded once. */
+/* A compiled kernel, loaded. Owned by the device, which loads the same source once and counts its users; of those that
+ * have none the last few hundred stay. */
 struct cuda_module;
 
 struct cuda_build {              /* how a module came to be, for jit_explain-like reports and tests */
@@ -179,6 +185,11 @@ struct cuda_build {              /* how a module came to be, for jit_explain-lik
  * `failure`. Thread-safe. */
 struct cuda_module *cuda_module_get(struct cuda_device *device, const struct ptx_kernel *kernel, bool fast,
                                     struct cuda_build *build, struct cuda_failure *failure);
+/* For each cuda_module_get, when no work that uses the module is under way. NULL is ignored. */
+void cuda_module_release(struct cuda_device *device, struct cuda_module *module);
+/* Bytes of dynamic shared memory that a thread block of the kernel may have: ptx_grid.shared_bytes. 0 for kernels of
+ * one stage, which have none. */
+int cuda_module_shared(const struct cuda_module *module);
 
 /* Puts the kernel on the work's stream, after all that was put on the work so far. `values`: [n_parameters], as
  * ptx_parameter says, with those of PTX_PARAM_WATCH, ORDER, PARTIALS, COUNTERS and GRID filled in by this function

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "runtime/cuda/internal.h"
@@ -118,6 +119,7 @@ static bool device_find(struct cuda_device *device, struct cuda_failure *failure
         {CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR, &minor},
         {CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, &device->limits.multiprocessors},
         {CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_MULTIPROCESSOR, &device->limits.threads_per_multiprocessor},
+        {CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN, &device->shared_per_block},
         {CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED, &pools},
     };
     for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++)
@@ -218,8 +220,8 @@ struct cuda_device *cuda_device_open(const struct cuda_options *options, struct 
     atomic_init(&device->references, 1);
     device->ordinal = options->ordinal;
     device->memory_limit = options->memory_limit;
+    device->most_idle_modules = MODULES_IDLE;
     device->copy = options->copy;
-    device->copy_host = options->copy_host;
     pthread_mutex_init(&device->lock, NULL);
     pthread_once(&counting_forks, count_forks);
     device->forks = device_forks();
@@ -321,8 +323,17 @@ int cuda_device_ordinal(const struct cuda_device *device) {
 int cuda_device_arch(const struct cuda_device *device) {
     return device->arch;
 }
+int64_t device_clock(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * 1000000000LL + now.tv_nsec;
+}
+
 const struct ptx_limits *cuda_device_limits(const struct cuda_device *device) {
     return &device->limits;
+}
+int cuda_device_shared(const struct cuda_device *device) {
+    return device->shared_per_block;
 }
 const char *cuda_device_name(const struct cuda_device *device) {
     return device->name;

@@ -63,7 +63,13 @@ enum { /* CUdevice_attribute */
        CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_MULTIPROCESSOR = 39,
        CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR = 75,
        CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR = 76,
+       CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN = 97,
        CU_DEVICE_ATTRIBUTE_MEMORY_POOLS_SUPPORTED = 115,
+};
+
+enum {                                          /* CUfunction_attribute */
+       CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES = 1, /* what it declares itself */
+       CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES = 8,
 };
 
 enum {                                             /* CUpointer_attribute, and what its type answers */
@@ -152,6 +158,8 @@ _Static_assert(sizeof(CUmemPoolProps) == 88, "the driver's struct");
       (CUmodule * module, const void *image, unsigned n_options, int *options, void **values))                         \
     X(cuModuleUnload, "cuModuleUnload", (CUmodule module))                                                             \
     X(cuModuleGetFunction, "cuModuleGetFunction", (CUfunction * function, CUmodule module, const char *name))          \
+    X(cuFuncGetAttribute, "cuFuncGetAttribute", (int *value, int attribute, CUfunction function))                      \
+    X(cuFuncSetAttribute, "cuFuncSetAttribute", (CUfunction function, int attribute, int value))                       \
     X(cuLaunchKernel, "cuLaunchKernel",                                                                                \
       (CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x, unsigned block_y,     \
        unsigned block_z, unsigned shared_bytes, CUstream stream, void **parameters, void **extra))

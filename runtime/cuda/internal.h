@@ -1,10 +1,11 @@
 /* internal.h: what the files of this room share.
  *
- * Order on the device. Kernels, memory and small copies go on the work's main stream; large copies to the device on its
- * copy stream, and the main stream is made to wait for each of them by an event as soon as it is put there, so that
- * everything on the main stream always comes after everything that was asked for earlier. A copy into memory that may
- * be in use waits for the main stream first; one into memory that cuda_upload took on the copy stream does not, and
- * overlaps kernels.
+ * Order on the device. Kernels and small copies go on the work's main stream. Large copies to the device go on `copy`,
+ * and the main stream is made to wait for each of them by an event as soon as it is put there, so that everything on
+ * the main stream comes after every copy to the device that was asked for earlier. Large copies to the host go on
+ * `back`, after which the main stream comes at copy_join. Memory is taken on the main stream, or by cuda_upload on
+ * `copy`, and freed on the main stream. A copy into memory that may be in use waits for the main stream first; one into
+ * memory that cuda_upload took does not, and overlaps kernels.
  *
  * Contexts. A function that calls the driver is bracketed by device_enter and device_leave, which push and pop the
  * primary context.
@@ -29,6 +30,7 @@ enum {
     LARGE_SLOT = 2 << 20,
     DELIVERIES = 64,
     MODULE_BUCKETS = 1024,
+    MODULES_IDLE = 256, /* kept loaded for whoever compiles the same program again */
     /* Launches on the way at once while there is a cancel flag. The driver's queue holds about a thousand; once it is
      * full cuLaunchKernel waits, and a thread that waits there does not see the flag. */
     QUEUED_MOST = 512,
@@ -51,12 +53,12 @@ struct cuda_device {
     CUdevice handle;
     char name[128];
     struct ptx_limits limits;
+    int shared_per_block; /* bytes that a thread block may have, static and dynamic */
     size_t total_memory, memory_limit;
     _Atomic size_t held; /* bytes of device memory handed out: buffers, partial results, large parameter lists */
     CUcontext context;
     CUmemoryPool pool;
-    void (*copy)(void *host, void *to, const void *from, size_t size); /* between pageable memory and staging */
-    void *copy_host;
+    void (*copy)(int threads, void *to, const void *from, size_t size); /* between pageable memory and staging */
     /* For telling kernels to stop: nothing that waits is ever put on it. Streams of one priority share the hardware's
      * queues, where it could come behind a copy that waits for the very kernel; so it has one of its own. */
     CUstream control;
@@ -80,6 +82,8 @@ struct cuda_device {
     int n_staging;
     struct watches *watches;
     struct cuda_module *modules[MODULE_BUCKETS];
+    int idle_modules, most_idle_modules; /* modules that nobody uses: those kept, MODULES_IDLE but in tests */
+    uint64_t idle_clock;
 };
 
 struct device_words {
@@ -150,6 +154,7 @@ struct cuda_work {
     CUevent order; /* for waits between the streams: recorded and waited for at once */
     CUevent end;   /* of all that was put on main: recorded by work_mark */
     const volatile int *cancel;
+    int threads;       /* for device->copy */
     bool busy;         /* something was put on the streams since the last successful wait */
     bool marked;       /* `end` stands behind all of it, and the watch is on its way if it is wanted */
     bool watch_wanted; /* a kernel that can fail was launched */
@@ -180,6 +185,7 @@ struct cuda_work {
 
 /* --- device.c ----------------------------------------------------------------------------------------------------- */
 
+int64_t device_clock(void); /* nanoseconds */
 /* How many times fork() made this process from the one that loaded the library, as far as is known. */
 uint32_t device_forks(void);
 /* In a child of fork(). */
@@ -250,10 +256,8 @@ void ring_reset(struct ring *ring);
 void staging_give(struct cuda_work *work);
 /* Destroys a ring made for staging, or, with the device dead, forgets it. NULL is ignored. */
 void staging_destroy(struct cuda_device *device, struct ring *ring);
-/* Copies a little to the device through `small`, at once as far as `from` is concerned. Inside device_enter. */
-bool copy_small_to_device(struct cuda_work *work, CUdeviceptr to, const void *from, size_t size,
-                          struct cuda_failure *failure);
-/* The same for any size; `staged`: also if `from` is pinned. Inside device_enter. */
+/* Copies to the device, at once as far as pageable memory is concerned; `staged`: also if `from` is pinned. Inside
+ * device_enter. */
 bool copy_to_device(struct cuda_work *work, CUdeviceptr to, const void *from, size_t size, bool staged,
                     struct cuda_failure *failure);
 /* The copy stream is there from now on. Inside device_enter. */

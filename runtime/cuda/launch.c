@@ -38,9 +38,9 @@ static bool start(struct cuda_work *work, CUfunction function, const struct ptx_
     work_touch(work);
     work->watch_wanted |= kernel->can_fail;
     struct profile_row *row = profile_start(work, work->main, work->tag, 0);
-    CUresult result =
-        device->driver.cuLaunchKernel(function, grid->grid[0], grid->grid[1], grid->grid[2], grid->block[0],
-                                      grid->block[1], grid->block[2], 0, work->main, parameters, NULL);
+    CUresult result = device->driver.cuLaunchKernel(function, grid->grid[0], grid->grid[1], grid->grid[2],
+                                                    grid->block[0], grid->block[1], grid->block[2],
+                                                    (unsigned)grid->shared_bytes, work->main, parameters, NULL);
     if (result == CUDA_SUCCESS) {
         profile_end(work, work->main, row);
         return true;

@@ -9,6 +9,9 @@ struct cuda_module {
     struct cuda_module *next; /* of the bucket */
     CUmodule module;
     CUfunction function;
+    int shared;         /* cuda_module_shared */
+    int users;          /* under the device's lock, as the next one */
+    uint64_t idle_from; /* when the last of them left, by device->idle_clock */
     uint64_t hash;
     bool fast;
     size_t name_size, source_size; /* with their NULs */
@@ -17,6 +20,10 @@ struct cuda_module {
 
 CUfunction module_function(const struct cuda_module *module) {
     return module->function;
+}
+
+int cuda_module_shared(const struct cuda_module *module) {
+    return module->shared;
 }
 
 static size_t module_bytes(const struct cuda_module *module) {
@@ -34,12 +41,42 @@ static struct cuda_module *find(struct cuda_device *device, const struct ptx_ker
     return NULL;
 }
 
+/* Under the lock. */
+static struct cuda_module *use(struct cuda_device *device, struct cuda_module *module) {
+    if (module && module->users++ == 0) device->idle_modules--;
+    return module;
+}
+
 static void unload(struct cuda_device *device, struct cuda_module *module) {
     if (module->module && !device_dead(device) && device_enter(device, NULL)) {
         device->driver.cuModuleUnload(module->module);
         device_leave(device);
     }
     mem_free(&device->heap, module, module_bytes(module));
+}
+
+/* Takes the module that has been idle longest out of the device's. Under the lock. */
+static struct cuda_module *take_oldest(struct cuda_device *device) {
+    struct cuda_module **oldest = NULL;
+    for (int i = 0; i < MODULE_BUCKETS; i++)
+        for (struct cuda_module **at = &device->modules[i]; *at; at = &(*at)->next)
+            if (!(*at)->users && (!oldest || (*at)->idle_from < (*oldest)->idle_from)) oldest = at;
+    struct cuda_module *module = *oldest;
+    *oldest = module->next;
+    device->idle_modules--;
+    return module;
+}
+
+void cuda_module_release(struct cuda_device *device, struct cuda_module *module) {
+    struct cuda_module *old = NULL;
+    if (!module || device_forked(device)) return; /* in a child the lock may be held for ever */
+    pthread_mutex_lock(&device->lock);
+    if (--module->users == 0) {
+        module->idle_from = ++device->idle_clock;
+        if (++device->idle_modules > device->most_idle_modules) old = take_oldest(device);
+    }
+    pthread_mutex_unlock(&device->lock);
+    if (old) unload(device, old);
 }
 
 void module_free_all(struct cuda_device *device) {
@@ -97,6 +134,21 @@ static enum loading say_refused(struct making *making, CUresult result, const ch
     return REFUSED;
 }
 
+/* Lets the function have all the dynamic shared memory that there is: without asking it is 48 KiB. */
+static CUresult allow_shared(struct making *making, const char **call) {
+    const struct driver *driver = &making->device->driver;
+    CUfunction function = making->module->function;
+    int fixed;
+    *call = "cuFuncGetAttribute";
+    CUresult result = driver->cuFuncGetAttribute(&fixed, CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES, function);
+    if (result != CUDA_SUCCESS) return result;
+    int most = making->device->shared_per_block - fixed;
+    making->module->shared = most > 0 ? most : 0;
+    *call = "cuFuncSetAttribute";
+    return driver->cuFuncSetAttribute(function, CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
+                                      making->module->shared);
+}
+
 static enum loading load(struct making *making, const void *image) {
     struct cuda_device *device = making->device;
     const struct driver *driver = &device->driver;
@@ -110,6 +162,7 @@ static enum loading load(struct making *making, const void *image) {
     if (result == CUDA_SUCCESS) {
         call = "cuModuleGetFunction";
         result = driver->cuModuleGetFunction(&making->module->function, making->module->module, making->kernel->name);
+        if (result == CUDA_SUCCESS && making->kernel->n_stages) result = allow_shared(making, &call);
         if (result != CUDA_SUCCESS) driver->cuModuleUnload(making->module->module);
     }
     device_leave(device);
@@ -170,12 +223,6 @@ static bool make(struct making *making) {
     return enough && making->done;
 }
 
-static double seconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
 static struct cuda_module *module_new(struct cuda_device *device, const struct ptx_kernel *kernel, bool fast,
                                       uint64_t hash) {
     size_t name_size = strlen(kernel->name) + 1, source_size = strlen(kernel->source) + 1;
@@ -189,7 +236,7 @@ static struct cuda_module *module_new(struct cuda_device *device, const struct p
 
 struct cuda_module *cuda_module_get(struct cuda_device *device, const struct ptx_kernel *kernel, bool fast,
                                     struct cuda_build *build, struct cuda_failure *failure) {
-    double start = seconds();
+    int64_t start = device_clock();
     struct cuda_build unwanted;
     struct cuda_failure unheard;
     if (!build) build = &unwanted;
@@ -198,11 +245,11 @@ struct cuda_module *cuda_module_get(struct cuda_device *device, const struct ptx
     if (!device_alive(device, failure)) return NULL;
     uint64_t hash = disk_cache_hash(kernel->source, strlen(kernel->source), fast);
     pthread_mutex_lock(&device->lock);
-    struct cuda_module *found = find(device, kernel, fast, hash);
+    struct cuda_module *found = use(device, find(device, kernel, fast, hash));
     pthread_mutex_unlock(&device->lock);
     build->from_memory = found != NULL;
     if (found) {
-        build->seconds = seconds() - start;
+        build->seconds = 1e-9 * (double)(device_clock() - start);
         return found;
     }
 
@@ -226,13 +273,14 @@ struct cuda_module *cuda_module_get(struct cuda_device *device, const struct ptx
     }
     /* Another thread may have made the same one meanwhile: the first is kept. */
     pthread_mutex_lock(&device->lock);
-    found = find(device, kernel, fast, hash);
+    found = use(device, find(device, kernel, fast, hash));
     if (!found) {
+        module->users = 1;
         module->next = device->modules[hash % MODULE_BUCKETS];
         device->modules[hash % MODULE_BUCKETS] = module;
     }
     pthread_mutex_unlock(&device->lock);
     if (found) unload(device, module);
-    build->seconds = seconds() - start;
+    build->seconds = 1e-9 * (double)(device_clock() - start);
     return found ? found : module;
 }

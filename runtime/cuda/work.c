@@ -86,23 +86,31 @@ static struct cuda_work *work_create(struct cuda_device *device, struct cuda_fai
 
 /* --- lending out -------------------------------------------------------------------------------------------------- */
 
+/* What the driver says of a stream of the host's does not tell that the device is lost: a later call of ours would. */
+static bool refuse_stream(struct cuda_device *device, const char *call, CUresult result, struct cuda_failure *failure) {
+    char error[240];
+    return cuda_fail(failure, CUDA_ARGUMENT, "the given stream cannot be used: %s: %s", call,
+                     driver_error_text(&device->driver, result, error, sizeof error));
+}
+
 /* That everything may be put on the host's stream. Inside the context. */
 static bool check_stream(struct cuda_device *device, CUstream stream, struct cuda_failure *failure) {
-    const char *doing = "looking at the given stream";
     CUcontext context = NULL;
     int capturing = CU_STREAM_CAPTURE_STATUS_NONE;
     if (stream == CU_STREAM_PER_THREAD)
         return cuda_fail(
-            failure, CUDA_FAILED,
+            failure, CUDA_ARGUMENT,
             "the per-thread default stream (CU_STREAM_PER_THREAD) is another one in each thread: pass a stream "
             "of your own");
-    if (!DEVICE_CALL(device, doing, failure, cuStreamGetCtx, stream, &context)) return false;
+    CUresult result = device->driver.cuStreamGetCtx(stream, &context);
+    if (result != CUDA_SUCCESS) return refuse_stream(device, "cuStreamGetCtx", result, failure);
     if (context != device->context)
-        return cuda_fail(failure, CUDA_FAILED, "the given stream does not belong to the primary context of cuda:%d",
+        return cuda_fail(failure, CUDA_ARGUMENT, "the given stream does not belong to the primary context of cuda:%d",
                          device->ordinal);
-    if (!DEVICE_CALL(device, doing, failure, cuStreamIsCapturing, stream, &capturing)) return false;
+    result = device->driver.cuStreamIsCapturing(stream, &capturing);
+    if (result != CUDA_SUCCESS) return refuse_stream(device, "cuStreamIsCapturing", result, failure);
     if (capturing != CU_STREAM_CAPTURE_STATUS_NONE)
-        return cuda_fail(failure, CUDA_FAILED,
+        return cuda_fail(failure, CUDA_ARGUMENT,
                          "the given stream is being captured into a graph: calls cannot be captured");
     return true;
 }
@@ -176,6 +184,7 @@ struct cuda_work *cuda_work_begin(struct cuda_device *device, void *host_stream,
         return NULL;
     }
     work->cancel = NULL;
+    work->threads = 1;
     work->fault_found = false;
     work->order_number = 0;
     work->profiling = false;
@@ -192,7 +201,7 @@ void cuda_work_end(struct cuda_work *work) {
     if (work->busy && !device_dead(device) && !cuda_wait(work, NULL, NULL)) work->broken = true;
     if (work->stream->host && !device_forked(device)) {
         pthread_mutex_lock(&work->stream->lock);
-        work->stream->host = NULL; /* all of ours on it is done: from here on things are freed on the stream of ours */
+        work->stream->host = NULL; /* all of ours on it is done: from here on things are freed on device->afterwards */
         pthread_mutex_unlock(&work->stream->lock);
     }
     if (!work->broken && !device_dead(device)) {
@@ -210,6 +219,10 @@ void cuda_set_cancel(struct cuda_work *work, const volatile int *cancel) {
     work->cancel = cancel;
 }
 
+void cuda_set_threads(struct cuda_work *work, int threads) {
+    work->threads = threads;
+}
+
 bool cuda_work_fault(struct cuda_work *work, struct ptx_watch *watch) {
     if (!work->fault_found) return false;
     *watch = work->fault;
@@ -218,12 +231,6 @@ bool cuda_work_fault(struct cuda_work *work, struct ptx_watch *watch) {
 }
 
 /* --- waiting ------------------------------------------------------------------------------------------------------ */
-
-static long long nanoseconds(void) {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * 1000000000LL + now.tv_nsec;
-}
 
 static void nap(long long elapsed) {
     long long length = elapsed / 16;
@@ -265,7 +272,7 @@ static bool work_cancel(struct cuda_work *work, struct cuda_failure *failure) {
 }
 
 /* `event`, or the end of stream->own if it is NULL. */
-static bool wait_for(struct cuda_work *work, CUevent event, struct cuda_failure *failure) {
+bool work_wait_event(struct cuda_work *work, CUevent event, struct cuda_failure *failure) {
     struct cuda_device *device = work->device;
     const struct driver *driver = &device->driver;
     const char *doing = "waiting for the GPU";
@@ -274,7 +281,7 @@ static bool wait_for(struct cuda_work *work, CUevent event, struct cuda_failure 
         if (result != CUDA_ERROR_NOT_READY)
             return device_check(device, result, event ? "cuEventQuery" : "cuStreamQuery", doing, failure);
         if (work->cancel && __atomic_load_n(work->cancel, __ATOMIC_RELAXED)) return work_cancel(work, failure);
-        long long now = nanoseconds();
+        long long now = device_clock();
         if (!start) start = now;
         if (now - start < SPIN_NANOSECONDS) continue;
         if (work->cancel) {
@@ -284,10 +291,6 @@ static bool wait_for(struct cuda_work *work, CUevent event, struct cuda_failure 
             return DEVICE_CALL(device, doing, failure, cuEventSynchronize, event ? event : work->end);
         }
     }
-}
-
-bool work_wait_event(struct cuda_work *work, CUevent event, struct cuda_failure *failure) {
-    return wait_for(work, event, failure);
 }
 
 /* Sends for the watch if a kernel may have written to it, and, on a stream of the host's, marks the end of what is
@@ -308,7 +311,7 @@ static bool work_mark(struct cuda_work *work, struct cuda_failure *failure) {
 bool work_wait_all(struct cuda_work *work, struct cuda_failure *failure) {
     if (!work->busy) return true;
     if (!work_mark(work, failure) || !copy_deliver_closed(work, failure) ||
-        !wait_for(work, work->main == work->stream->own ? NULL : work->end, failure))
+        !work_wait_event(work, work->main == work->stream->own ? NULL : work->end, failure))
         return false;
     copy_deliver_all(work);
     bool failed = work->watch_wanted && work->fetched->order != INT64_MAX;

@@ -30,7 +30,7 @@ static void test_usage(void **state) {
     expect(2, "", "did you mean `--threads`?", NULL, "weft eval --thread 2 1");
     expect(2, "", "--ulp: expected 1|4, found '3'", NULL, "weft eval --ulp 3 1");
     expect(2, "", "--fp: expected strict|contract|fast, found 'loose'", NULL, "weft eval --fp=loose 1");
-    expect(2, "", "--threads: expected a number from 1 to 4096, found 'x'", NULL, "weft eval -j x 1");
+    expect(2, "", "--threads: expected a number from 1 to 1024, found 'x'", NULL, "weft eval -j x 1");
     expect(2, "", "--profile takes no value", NULL, "weft eval --profile=1 1");
     expect(2, "", "expected FILE.npy, found nothing", NULL, "weft eval 1 -o");
     expect(2, "", "expected NAME=VALUE", NULL, "weft eval 'x' 3");
@@ -172,6 +172,8 @@ static void test_emit_gpu(void **state) {
     expect_part(0, "__global__", NULL, NULL, "weft emit --stage=cuda -e 'sqrt(x) + 1' 'x:f64[n]'");
     expect_part(0, "sm_90\n", NULL, NULL, "weft emit --stage=cuda --arch=sm_90 -e 'sqrt(x) + 1' 'x:f64[n]'");
     expect_part(0, "// kernel 2 of 2: ", NULL, NULL, "weft emit --stage=cuda -e 'x - mean(x)' 'x:f32[n]'");
+    expect_part(0, "// where there are rows enough, k0_sum to k1_map as one: k0_k1_rows, sm_80\n", NULL, NULL,
+                "weft emit --stage=cuda -e 'x/sum(x, axis=1, keepdims=true)' 'x:f64[n,m]'");
     expect(1, "", "\"sm_60\" is too old: sm_75 and later are supported", NULL,
            "weft emit --stage=cuda --arch=sm_60 -e 'x + 1' 'x:f64[n]'");
     expect(1, "", "\"gfx90a\" is unknown: expected sm_75", NULL,

@@ -87,8 +87,8 @@ static void test_lanes(void **state) {
         for (size_t t = 0; t < sizeof types / sizeof *types; t++) {
             fill(types[t], MOST, special);
             int block = types[t] == TY_F32 ? 4096 : 2048;
-            const int64_t lengths[] = {1,   5,   31,   32,        33,    64,        65,
-                                       511, 513, 1100, block - 1, block, block + 1, 3 * block + 77};
+            const int64_t lengths[] = {1,   5,   31,   32,   33,        64,    65,        511,
+                                       512, 513, 1024, 1100, block - 1, block, block + 1, 3 * block + 77};
             for (int op = 0; op < REDUCE_COUNT_; op++) {
                 if (!has_meaning((enum reduce_op)op, types[t])) continue;
                 for (int isa = 0; isa < MAKER_ISAS; isa++) {

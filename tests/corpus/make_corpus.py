@@ -16,6 +16,7 @@ GROUPS = {
     "cases_expr": ["arithmetic", "integers", "promotion", "comparisons", "elementwise"],
     "cases_array": ["broadcasting", "subscripts", "making"],
     "cases_reduce": ["results", "order"],
+    "cases_rows": ["rows"],
     "cases_program": ["functions", "loops", "programs"],
     "cases_error": ["bad", "not_here"],
 }

@@ -25,7 +25,7 @@
 static const char *const test_files[] = {
     "arithmetic.txt", "integers.txt", "types.txt",       "logic.txt",           "elementary.txt", "broadcasting.txt",
     "subscripts.txt", "making.txt",   "reductions.txt",  "reduction_order.txt", "functions.txt",  "loops.txt",
-    "programs.txt",   "bad.txt",      "unsupported.txt", "promotion.txt",
+    "programs.txt",   "bad.txt",      "unsupported.txt", "promotion.txt",       "rows.txt",
 };
 static jit_options test_options = {.struct_size = sizeof(jit_options)};
 static jit_context *test_context;

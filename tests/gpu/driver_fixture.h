@@ -89,7 +89,7 @@ static inline struct cuda_work *fixture_begin(struct cuda_device *device, void *
     "struct watch { int cancel, lock; long long order, position, index, size; int site, operand, dim, unused; };\n"
 
 static struct ptx_parameter add_parameters[] = {
-    {PTX_PARAM_DATA, 0, 0}, {PTX_PARAM_DATA, 1, 0}, {PTX_PARAM_VALUE, 2, 0}, {PTX_PARAM_EXTENT, 0, 0}};
+    {PTX_PARAM_DATA, 0, 0, 0}, {PTX_PARAM_DATA, 1, 0, 0}, {PTX_PARAM_VALUE, 2, 0, 0}, {PTX_PARAM_EXTENT, 0, 0, 0}};
 /* out[i] = in[i] + value */
 static const struct ptx_kernel add_kernel = {
     .name = "add",
@@ -103,9 +103,10 @@ static const struct ptx_kernel add_kernel = {
     .threads = 32,
 };
 
-static struct ptx_parameter everything_parameters[] = {
-    {PTX_PARAM_DATA, 0, 0}, {PTX_PARAM_VALUE, 1, 0}, {PTX_PARAM_WATCH, 0, 0},    {PTX_PARAM_ORDER, 0, 0},
-    {PTX_PARAM_GRID, 1, 0}, {PTX_PARAM_GRID, 0, 0},  {PTX_PARAM_PARTIALS, 0, 0}, {PTX_PARAM_COUNTERS, 0, 0}};
+static struct ptx_parameter everything_parameters[] = {{PTX_PARAM_DATA, 0, 0, 0},     {PTX_PARAM_VALUE, 1, 0, 0},
+                                                       {PTX_PARAM_WATCH, 0, 0, 0},    {PTX_PARAM_ORDER, 0, 0, 0},
+                                                       {PTX_PARAM_GRID, 1, 0, 0},     {PTX_PARAM_GRID, 0, 0, 0},
+                                                       {PTX_PARAM_PARTIALS, 0, 0, 0}, {PTX_PARAM_COUNTERS, 0, 0, 0}};
 #define EVERYTHING_BODY                                                                                                \
     "    int last = 0;\n"                                                                                              \
     "    if (threadIdx.x == 0) {\n"                                                                                    \
@@ -152,7 +153,7 @@ static const struct ptx_kernel indirect_kernel = {
 };
 
 static struct ptx_parameter fault_parameters[] = {
-    {PTX_PARAM_WATCH, 0, 0}, {PTX_PARAM_ORDER, 0, 0}, {PTX_PARAM_VALUE, 0, 0}, {PTX_PARAM_COUNTERS, 0, 0}};
+    {PTX_PARAM_WATCH, 0, 0, 0}, {PTX_PARAM_ORDER, 0, 0, 0}, {PTX_PARAM_VALUE, 0, 0, 0}, {PTX_PARAM_COUNTERS, 0, 0, 0}};
 /* Fails at `position`, if that is not negative, and leaves a counter behind. */
 static const struct ptx_kernel fault_kernel = {
     .name = "fault",
@@ -171,7 +172,7 @@ static const struct ptx_kernel fault_kernel = {
 };
 
 static struct ptx_parameter endless_parameters[] = {
-    {PTX_PARAM_WATCH, 0, 0}, {PTX_PARAM_COUNTERS, 0, 0}, {PTX_PARAM_VALUE, 0, 0}};
+    {PTX_PARAM_WATCH, 0, 0, 0}, {PTX_PARAM_COUNTERS, 0, 0, 0}, {PTX_PARAM_VALUE, 0, 0, 0}};
 /* Ends when it is cancelled, or after so many rounds if that is not 0. */
 static const struct ptx_kernel endless_kernel = {
     .name = "endless",
@@ -186,7 +187,7 @@ static const struct ptx_kernel endless_kernel = {
     .threads = 32,
 };
 
-static struct ptx_parameter deadly_parameters[] = {{PTX_PARAM_DATA, 0, 0}};
+static struct ptx_parameter deadly_parameters[] = {{PTX_PARAM_DATA, 0, 0, 0}};
 static const struct ptx_kernel deadly_kernel = {
     .name = "deadly",
     .source =

@@ -67,6 +67,23 @@ static inline jit_context *fixture_context(const char *where) {
     return context;
 }
 
+/* A test group's contexts, its setup and its teardown. */
+static jit_context *cpu, *gpu;
+
+static inline int fixture_setup(void **state) {
+    (void)state;
+    cpu = fixture_context(NULL);
+    gpu = fixture_context("cuda:0");
+    return 0;
+}
+
+static inline int fixture_teardown(void **state) {
+    (void)state;
+    jit_context_free(cpu);
+    jit_context_free(gpu);
+    return 0;
+}
+
 static inline jit_function *fixture_compile(jit_context *context, const char *source) {
     jit_error error = {0};
     jit_function *function = jit_compile(context, source, &error);
@@ -86,6 +103,23 @@ static inline void fixture_expect(jit_status wanted, jit_status status, const ji
     fixture_error(status, error, what);
     if (status != wanted)
         fail_msg("%s: %s, expected %s: %s", what, jit_status_name(status), jit_status_name(wanted), error->message);
+}
+
+/* A tensor in host memory. */
+static inline DLTensor fixture_view(const void *data, jit_dtype type, int rank, int64_t *shape, int64_t *strides) {
+    return (DLTensor){.data = (void *)data,
+                      .device = {kDLCPU, 0},
+                      .ndim = rank,
+                      .dtype = jit_inline_type((int)type),
+                      .shape = shape,
+                      .strides = strides};
+}
+
+/* A thread that sets a flag, an int, a little later. */
+static inline void *fixture_set_soon(void *flag) {
+    usleep(50000);
+    __atomic_store_n((int *)flag, 1, __ATOMIC_RELAXED);
+    return NULL;
 }
 
 /* An array of n f64 in device memory. */

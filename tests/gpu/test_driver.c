@@ -2,6 +2,7 @@
 #include <pthread.h>
 
 #include "gpu/driver_fixture.h"
+#include "runtime/cuda/internal.h"
 
 /* --- devices ------------------------------------------------------------------------------------------------------ */
 
@@ -187,6 +188,45 @@ static void test_modules(void **state) {
     cuda_device_close(device);
 }
 
+static int loaded_modules(void) {
+    struct shim_live live;
+    FAKE(shim_get_live)(&live);
+    return (int)live.modules;
+}
+
+/* Of modules without users the last few stay loaded, however many there were. */
+static void test_idle_modules(void **state) {
+    (void)state;
+    enum { KERNELS = 5, KEPT = 2 };
+    struct cuda_device *device = fixture_open(0);
+    struct cuda_module *modules[KERNELS];
+    struct cuda_build build;
+    char sources[KERNELS][600];
+    struct ptx_kernel kernels[KERNELS];
+    device->most_idle_modules = KEPT;
+    for (int i = 0; i < KERNELS; i++) {
+        kernels[i] = add_kernel;
+        snprintf(sources[i], sizeof sources[i], "// number %d\n%s", i, add_kernel.source);
+        kernels[i].source = sources[i];
+        modules[i] = cuda_module_get(device, &kernels[i], false, NULL, &failure);
+        WORKS(modules[i]);
+    }
+    assert_ptr_equal(cuda_module_get(device, &kernels[0], false, NULL, &failure), modules[0]);
+    assert_int_equal(loaded_modules(), KERNELS);
+    for (int i = 0; i < KERNELS; i++) cuda_module_release(device, modules[i]);
+    assert_int_equal(loaded_modules(), KEPT + 1); /* one is used twice */
+    cuda_module_release(device, modules[0]);
+    cuda_module_release(device, NULL);
+    assert_int_equal(loaded_modules(), KEPT);
+    for (int i = KERNELS - 1; i >= 0; i--) { /* 0 and 4 were idle last */
+        WORKS(cuda_module_get(device, &kernels[i], false, &build, &failure));
+        assert_int_equal(build.from_memory, i == 0 || i == KERNELS - 1);
+        assert_int_equal(build.from_disk, !build.from_memory);
+    }
+    assert_int_equal(loaded_modules(), KERNELS);
+    cuda_device_close(device);
+}
+
 /* A device that NVRTC does not know yet runs what the driver makes of PTX. */
 static void test_newer_device(void **state) {
     (void)state;
@@ -292,8 +332,8 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_parse_device), DRIVER_TEST(test_open),
         DRIVER_TEST(test_open_several),      DRIVER_TEST(test_unavailable),
         cmocka_unit_test(test_no_libraries), DRIVER_TEST(test_describe),
-        DRIVER_TEST(test_modules),           DRIVER_TEST(test_newer_device),
-        DRIVER_TEST(test_threads),
+        DRIVER_TEST(test_modules),           DRIVER_TEST(test_idle_modules),
+        DRIVER_TEST(test_newer_device),      DRIVER_TEST(test_threads),
     };
     return FIXTURE_MAIN(argc, argv, tests, first);
 }

@@ -183,13 +183,16 @@ static void test_wrong_streams(void **state) {
     (void)state;
     FAKE(shim_set_devices)(2);
     struct cuda_device *device = fixture_open(0);
-    FAILS(cuda_work_begin(device, CU_STREAM_PER_THREAD, &failure), CUDA_FAILED, "per-thread");
+    FAILS(cuda_work_begin(device, CU_STREAM_PER_THREAD, &failure), CUDA_ARGUMENT, "per-thread");
     CUcontext context;
     CUstream stream;
     assert_int_equal(host.cuDevicePrimaryCtxRetain(&context, 1), 0);
     assert_int_equal(host.cuCtxPushCurrent(context), 0);
     assert_int_equal(host.cuStreamCreate(&stream, 0), 0);
-    FAILS(cuda_work_begin(device, stream, &failure), CUDA_FAILED, "does not belong to the primary context of cuda:0");
+    FAILS(cuda_work_begin(device, stream, &failure), CUDA_ARGUMENT, "does not belong to the primary context of cuda:0");
+    /* What is wrong with a stream of the host's says nothing of the device. */
+    FAKE(shim_fail)("cuStreamGetCtx", 1, CUDA_ERROR_CONTEXT_IS_DESTROYED);
+    FAILS(cuda_work_begin(device, stream, &failure), CUDA_ARGUMENT, "cuStreamGetCtx: CUDA_ERROR_CONTEXT_IS_DESTROYED");
     assert_int_equal(host.cuStreamDestroy(stream), 0);
     assert_int_equal(host.cuCtxPopCurrent(&context), 0);
     assert_int_equal(host.cuDevicePrimaryCtxRelease(1), 0);

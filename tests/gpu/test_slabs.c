@@ -15,8 +15,6 @@
 
 enum { FROM = 16 << 10, SLAB = 4 << 10, MOST = 4 };
 
-static jit_context *cpu, *gpu;
-
 static jit_context *slab_context(size_t memory) {
     jit_error error = {0};
     jit_options options = {
@@ -31,13 +29,6 @@ static int setup(void **state) {
     (void)state;
     cpu = fixture_context(NULL);
     gpu = slab_context(0);
-    return 0;
-}
-
-static int teardown(void **state) {
-    (void)state;
-    jit_context_free(cpu);
-    jit_context_free(gpu);
     return 0;
 }
 
@@ -101,15 +92,6 @@ static long check(jit_context *context, const char *source, const DLTensor *cons
     return count;
 }
 
-static DLTensor view(void *data, jit_dtype type, int rank, int64_t *shape, int64_t *strides) {
-    return (DLTensor){.data = data,
-                      .device = {kDLCPU, 0},
-                      .ndim = rank,
-                      .dtype = jit_inline_type((int)type),
-                      .shape = shape,
-                      .strides = strides};
-}
-
 enum { ROOM = 200000 };
 static double x[ROOM], y[ROOM];
 static float f[ROOM];
@@ -131,8 +113,8 @@ static void test_sizes(void **state) {
     int whole = 0, cut = 0;
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         int64_t n[] = {sizes[i]};
-        DLTensor a = view(x, JIT_F64, 1, n, NULL), b = view(y + 1, JIT_F64, 1, n, NULL),
-                 c = view(f + 1, JIT_F32, 1, n, NULL), d = view(u + 3, JIT_U8, 1, n, NULL);
+        DLTensor a = fixture_view(x, JIT_F64, 1, n, NULL), b = fixture_view(y + 1, JIT_F64, 1, n, NULL),
+                 c = fixture_view(f + 1, JIT_F32, 1, n, NULL), d = fixture_view(u + 3, JIT_U8, 1, n, NULL);
         long count =
             check(gpu, "param a: f64[n]\nparam b: f64[n]\na*2 + b", (const DLTensor *[]){&a, &b}, 2, n[0] >= 683);
         count > 1 ? cut++ : whole++;
@@ -167,8 +149,9 @@ static void test_layouts(void **state) {
     for (size_t i = 0; i < sizeof layouts / sizeof *layouts; i++) {
         int64_t shape[2] = {layouts[i].shape[0], layouts[i].shape[1]},
                 stride[2] = {layouts[i].stride[0], layouts[i].stride[1]}, row[] = {shape[1]};
-        DLTensor a = view(x + layouts[i].first, JIT_F64, 2, shape, stride), r = view(y, JIT_F64, 1, row, NULL),
-                 whole = view(f, JIT_F32, 2, shape, NULL), k = view(y + 5, JIT_F64, 0, NULL, NULL);
+        DLTensor a = fixture_view(x + layouts[i].first, JIT_F64, 2, shape, stride),
+                 r = fixture_view(y, JIT_F64, 1, row, NULL), whole = fixture_view(f, JIT_F32, 2, shape, NULL),
+                 k = fixture_view(y + 5, JIT_F64, 0, NULL, NULL);
         const DLTensor *in[] = {&a, &r, &whole, &k};
         static const char some[] = "param a: f64[h, w]\nparam r: f64[w]\nparam q: f32[:, :]\nparam k: f64\n";
         char source[400];
@@ -181,22 +164,25 @@ static void test_layouts(void **state) {
     }
     int64_t cube[] = {9, 10, 200}, gaps[] = {5000, 220, 1}, swapped[] = {200, 1800, 1};
     for (int i = 0; i < 3; i++) {
-        DLTensor a = view(x, JIT_F64, 3, cube,
-                          i == 0   ? NULL
-                          : i == 1 ? gaps
-                                   : swapped),
-                 b = view(y, JIT_F64, 3, cube, NULL);
+        DLTensor a = fixture_view(x, JIT_F64, 3, cube,
+                                  i == 0   ? NULL
+                                  : i == 1 ? gaps
+                                           : swapped),
+                 b = fixture_view(y, JIT_F64, 3, cube, NULL);
         check(gpu, "param a: f64[:, :, :]\nparam b: f64[:, :, :]\nreturn a*b, a + b", (const DLTensor *[]){&a, &b}, 2,
               -1);
     }
 }
+
+static const char mean_of_rows[] =
+    "param a: f64[n, m]\nparam b: f64[n, m]\nq = mean(b, axis=1, keepdims=true)\nreturn a - q";
 
 /* What is read elsewhere, or at other positions, or not wanted on the host, goes as a whole. */
 static void test_others(void **state) {
     (void)state;
     fill();
     int64_t n[] = {9000};
-    DLTensor a = view(x, JIT_F64, 1, n, NULL), b = view(y, JIT_F64, 1, n, NULL);
+    DLTensor a = fixture_view(x, JIT_F64, 1, n, NULL), b = fixture_view(y, JIT_F64, 1, n, NULL);
     const DLTensor *in[] = {&a, &b}, *twice[] = {&a, &a};
     static const struct {
         const char *body;
@@ -227,16 +213,28 @@ static void test_others(void **state) {
         check(gpu, source, in, 2, programs[i].slabs);
         check(gpu, source, twice, 2, -1);
     }
+    /* Slabs come before rows of several launches, unless what could be sent in slabs is the same for all rows. */
+    int64_t shape[] = {300, 200}, row[] = {200};
+    DLTensor wide = fixture_view(x, JIT_F64, 2, shape, NULL), other = fixture_view(y, JIT_F64, 2, shape, NULL),
+             scale = fixture_view(y, JIT_F64, 1, row, NULL);
+    check(gpu, mean_of_rows, (const DLTensor *[]){&wide, &other}, 2, 1);
+    assert_int_equal(check(gpu,
+                           "param a: f64[n, m]\nparam k: f64[m]\nm = mean(a, axis=1, keepdims=true)\n"
+                           "(a - m)*k",
+                           (const DLTensor *[]){&wide, &scale}, 2, 0),
+                     1);
+    assert_int_equal(
+        check(gpu, "param a: f64[n, m]\na - mean(a, axis=1, keepdims=true)", (const DLTensor *[]){&wide}, 1, 0), 1);
     /* Into every other element, into an input, and to the device. */
     jit_function *function = fixture_compile(gpu, "param a: f64[n]\nparam b: f64[n]\na*2 + b");
     double *spread = malloc(sizeof *spread * 18000), *own = malloc(sizeof *own * 9001);
     int64_t two[] = {2};
-    DLTensor out = view(spread, JIT_F64, 1, n, two);
+    DLTensor out = fixture_view(spread, JIT_F64, 1, n, two);
     assert_int_equal(jit_call(function, in, 2, (DLTensor *[]){&out}, 1, NULL), JIT_OK);
     for (int i = 0; i < 9000; i++) assert_true(spread[2 * i] == x[i] * 2 + y[i]);
     for (int shift = 0; shift < 2; shift++) {
         memcpy(own, x, sizeof *own * 9001);
-        DLTensor first = view(own, JIT_F64, 1, n, NULL), over = view(own + shift, JIT_F64, 1, n, NULL);
+        DLTensor first = fixture_view(own, JIT_F64, 1, n, NULL), over = fixture_view(own + shift, JIT_F64, 1, n, NULL);
         assert_int_equal(jit_call(function, (const DLTensor *[]){&first, &b}, 2, (DLTensor *[]){&over}, 1, NULL),
                          JIT_OK);
         for (int i = 0; i < 9000; i++) assert_true(own[i + shift] == x[i] * 2 + y[i]);
@@ -248,14 +246,14 @@ static void test_others(void **state) {
     for (int i = 0; i < 9000; i++) assert_true(own[i] == x[i] * 2 + y[i]);
     /* One operand is on the device, the result here. */
     array_free(&device_out), array_new(&device_out, x, 9000);
-    DLTensor here = view(own, JIT_F64, 1, n, NULL);
+    DLTensor here = fixture_view(own, JIT_F64, 1, n, NULL);
     assert_int_equal(
         jit_call(function, (const DLTensor *[]){&device_out.tensor, &b}, 2, (DLTensor *[]){&here}, 1, NULL), JIT_OK);
     for (int i = 0; i < 9000; i++) assert_true(own[i] == x[i] * 2 + y[i]);
     /* A wrong shape is refused, with everything as it was. */
     jit_error error = {0};
     n[0] = 8999;
-    DLTensor small = view(own, JIT_F64, 1, n, NULL);
+    DLTensor small = fixture_view(own, JIT_F64, 1, n, NULL);
     int64_t full[] = {9000};
     a.shape = b.shape = full;
     fixture_expect(JIT_SHAPE, jit_call(function, in, 2, (DLTensor *[]){&small}, 1, &error), &error, "wrong shape");
@@ -269,7 +267,7 @@ static void test_memory(void **state) {
     (void)state;
     fill();
     int64_t n[] = {60000};
-    DLTensor a = view(x, JIT_F64, 1, n, NULL), b = view(y, JIT_F64, 1, n, NULL);
+    DLTensor a = fixture_view(x, JIT_F64, 1, n, NULL), b = fixture_view(y, JIT_F64, 1, n, NULL);
     jit_context *other = slab_context(64 << 10);
     check(other, "param a: f64[n]\nparam b: f64[n]\na*2 + b", (const DLTensor *[]){&a, &b}, 2, 1);
     other->slabs_from = INT64_MAX;
@@ -282,6 +280,12 @@ static void test_memory(void **state) {
     fixture_expect(JIT_MEMORY, jit_call_alloc(function, (const DLTensor *[]){&a, &b}, 2, made, 1, NULL, &error), &error,
                    "large slabs");
     jit_function_free(function);
+    jit_context_free(other);
+    /* Of kernels that could go row by row, too: b as a whole, a and the result in slabs. */
+    int64_t shape[] = {300, 200};
+    DLTensor wide = fixture_view(x, JIT_F64, 2, shape, NULL), means = fixture_view(y, JIT_F64, 2, shape, NULL);
+    other = slab_context(600 << 10);
+    check(other, mean_of_rows, (const DLTensor *[]){&wide, &means}, 2, 1);
     jit_context_free(other);
 }
 
@@ -300,8 +304,8 @@ static void test_pinned(void **state) {
     memcpy(in_memory, x, sizeof(double) * N);
     device_make_current(&device, false);
     int64_t n[] = {N};
-    DLTensor a = view(in_memory, JIT_F64, 1, n, NULL), b = view(y, JIT_F64, 1, n, NULL),
-             out = view(out_memory, JIT_F64, 1, n, NULL);
+    DLTensor a = fixture_view(in_memory, JIT_F64, 1, n, NULL), b = fixture_view(y, JIT_F64, 1, n, NULL),
+             out = fixture_view(out_memory, JIT_F64, 1, n, NULL);
     jit_function *function = fixture_compile(gpu, "param a: f64[n]\nparam b: f64[n]\na*2 + b");
     double *got = out_memory;
     void *stream = device_stream_new(&device);
@@ -329,8 +333,8 @@ static void test_pinned(void **state) {
     double mean[2], *p = malloc(sizeof(double) * N), *p_here = malloc(sizeof(double) * N), few[2][4],
                     *s = malloc(sizeof(double) * N);
     jit_function *same = fixture_compile(cpu, program);
-    DLTensor p_wanted = view(p_here, JIT_F64, 1, n, NULL), s_got = view(p, JIT_F64, 1, n, NULL),
-             s_wanted = view(s, JIT_F64, 1, n, NULL);
+    DLTensor p_wanted = fixture_view(p_here, JIT_F64, 1, n, NULL), s_got = fixture_view(p, JIT_F64, 1, n, NULL),
+             s_wanted = fixture_view(s, JIT_F64, 1, n, NULL);
     DLTensor *wanted[] = {&p_wanted, jit_scalar_f64(&mean[0]), &s_wanted, jit_array(few[0], JIT_F64, 4)};
     DLTensor *results[] = {&out, jit_scalar_f64(&mean[1]), &s_got, jit_array(few[1], JIT_F64, 4)};
     assert_int_equal(jit_call(same, (const DLTensor *[]){&a, &b}, 2, wanted, 4, NULL), JIT_OK);
@@ -384,12 +388,6 @@ static void test_large(void **state) {
 
 /* --- what goes wrong ---------------------------------------------------------------------------------------------- */
 
-static void *set_soon(void *flag) {
-    usleep(50000);
-    *(volatile int *)flag = 1;
-    return NULL;
-}
-
 static void test_cancelled(void **state) {
     (void)state;
     enum { N = 5000 };
@@ -406,7 +404,7 @@ static void test_cancelled(void **state) {
         jit_call_options options = {
             .struct_size = sizeof options, .cancel = &cancel, .pending = pending ? &wait : NULL};
         pthread_t thread;
-        pthread_create(&thread, NULL, set_soon, (void *)&cancel);
+        pthread_create(&thread, NULL, fixture_set_soon, (void *)&cancel);
         jit_status status = jit_call_with(function, in, 1, out, 1, &options, &error);
         if (status == JIT_OK) status = jit_wait(wait, &error);
         fixture_expect(JIT_CANCELLED, status, &error, "cancel");
@@ -465,7 +463,7 @@ static void test_nothing_left(void **state) {
     if (!device.is_shim) skip();
     fill();
     int64_t n[] = {20000};
-    DLTensor a = view(x, JIT_F64, 1, n, NULL);
+    DLTensor a = fixture_view(x, JIT_F64, 1, n, NULL);
     long before = FAKE(shim_objects)();
     jit_context *other = slab_context(0);
     check(other, "param a: f64[n]\na*2 + 1", (const DLTensor *[]){&a}, 1, 1);
@@ -478,7 +476,7 @@ static void test_profile(void **state) {
     (void)state;
     fill();
     int64_t n[] = {20000};
-    DLTensor a = view(x, JIT_F64, 1, n, NULL), b = view(f, JIT_F32, 1, n, NULL);
+    DLTensor a = fixture_view(x, JIT_F64, 1, n, NULL), b = fixture_view(f, JIT_F32, 1, n, NULL);
     double *c = malloc(sizeof *c * 20000);
     jit_function *function = fixture_compile(gpu, "param a: f64[n]\nparam b: f32[n]\na*2 + b");
     jit_profile(function, 1);
@@ -512,7 +510,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(test_profile),
     };
     if (argc > 2) cmocka_set_test_filter(argv[2]);
-    status = cmocka_run_group_tests(tests, setup, teardown);
+    status = cmocka_run_group_tests(tests, setup, fixture_teardown);
     device_close(&device);
     return status;
 }

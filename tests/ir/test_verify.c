@@ -67,6 +67,7 @@ static void kernels(void **state) {
     struct fixture *f = *state;
     const char *map = "map par 1 red 0 sizes 1", *lanes = "lanes par 0 red 1 sizes 0 width 32";
     refuses_kernel(f, "map par 1 red 1 sizes 0", "body { yield }", "k: has 1 reduced dimensions");
+    refuses_kernel(f, "columns par 0 red 1 sizes 0", "body { yield }", "k: keeps no dimension");
     refuses_kernel(f, "map par 0 red 0 sizes 0", "body { yield }",
                    "k: operand 0 uses a loop dimension that is not there");
     refuses_kernel(f, map, "body { %0 = read 1 : f32 yield }", "k: %0 (read) reads operand 1, no loop operand");

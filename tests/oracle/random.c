@@ -171,6 +171,47 @@ static void update(struct maker *m) {
                     made.text));
 }
 
+/* Which axes make a row of each: the last ones. */
+static const char *row_axes(struct gen *g, int rank) {
+    if (rank > 2 && gen_chance(g, 30)) return "(-2, -1)";
+    return gen_chance(g, 70) ? "-1" : gen_text(g, "%d", rank - 1);
+}
+
+/* Rows normalised by what is reduced of them, again and again, as softmax does. What stands between is no variable, so
+ * nothing else need see it. */
+static void rows(struct maker *m) {
+    static const enum dtype types[] = {TY_F32, TY_F32, TY_F64, TY_F64, TY_I32, TY_I64};
+    static const char *const float_reductions[] = {"sum", "max", "mean", "min", "var", "std", "norm", "argmax"};
+    static const char *const integer_reductions[] = {"sum", "max", "min", "argmin"};
+    static const char *const calls[] = {"", "", "sqrt(1 + abs", "exp(-abs", "sin(", "log1p(abs"};
+    static const char *const float_uses[] = {"-", "/", "*", "+"}, *const integer_uses[] = {"-", "//", "*", "%"};
+    struct gen *g = &m->g;
+    struct shape base = g->shapes[1];
+    if (base.rank < 2) return;
+    enum dtype type = GEN_PICK(g, types);
+    bool is_float = dtype_is_float(type);
+    g->budget = 4;
+    const char *name = dtype_name(type), *x = fresh(m),
+               *text = gen_text(g, "%s = %s", x, gen_exact(g, type, &base).text);
+    for (int i = 1 + gen_below(g, 3); i > 0; i--) {
+        const char *row = fresh(m), *next = fresh(m);
+        const char *reduction = is_float ? GEN_PICK(g, float_reductions) : GEN_PICK(g, integer_reductions);
+        const char *use = is_float ? GEN_PICK(g, float_uses) : GEN_PICK(g, integer_uses);
+        const char *call = is_float ? GEN_PICK(g, calls) : "", *end = *call ? ")" : "";
+        const char *of_row = is_float && gen_chance(g, 30) ? GEN_PICK(g, calls) : "", *row_end = *of_row ? ")" : "";
+        bool plain = strncmp(reduction, "arg", 3) == 0; /* of one axis alone */
+        /* Now and then another row, or the same one backwards. */
+        const char *view = !gen_chance(g, 12) ? "" : gen_chance(g, 50) ? "[::-1]" : "[..., ::-1]";
+        text = gen_text(g, "%s\n%s = %s(%s((%s(%s, axis=%s, keepdims=true)))%s)", text, row, name, of_row, reduction, x,
+                        plain ? "-1" : row_axes(g, base.rank), row_end);
+        text = gen_text(g, "%s\n%s = %s(%s(%s%s %s %s)%s)", text, next, name, call, x, view, use, row, end);
+        if (gen_chance(g, 15)) define(m, (struct piece){x, type, base});
+        x = next;
+    }
+    add(m, text);
+    define(m, (struct piece){x, type, base});
+}
+
 static void check_condition(struct maker *m) {
     struct gen *g = &m->g;
     g->budget = 3;
@@ -286,12 +327,14 @@ void random_program_make(struct arena *arena, uint64_t seed, struct random_progr
     int first = program->n_statements;
     for (int i = gen_below(g, 3); i > 0; i--) add(&m, gen_ufunc(g));
     for (int i = 1 + gen_below(g, 6); i > 0 && !is_full(&m); i--) {
-        switch (gen_below(g, 14)) {
+        switch (gen_below(g, 16)) {
         case 0: swap(&m); break;
         case 12: update(&m); break;
         case 13: check_condition(&m); break;
         case 1: branch(&m); break;
         case 2: loop(&m); break;
+        case 14:
+        case 15: rows(&m); break;
         case 3: function(&m); break;
         case 4:
         case 5:

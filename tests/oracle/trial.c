@@ -146,6 +146,16 @@ const char *const trial_large[] = {
     "return v, k\n}\n"
     "a, b = halve(x, [0.5, 0.25])\nreturn a, b, sum(b)",
     "return nanmean(y), nanstd(y, axis=1), count(y > 0), any(isnan(x)), norm(y - f32(mean(y)))",
+    /* Row by row. */
+    "y = y[:90]\ne = exp(y - max(y, axis=1, keepdims=true))\nreturn e / sum(e, axis=1, keepdims=true), log(sum(e, "
+    "axis=1))",
+    "c = y - mean(y, axis=1, keepdims=true)\nreturn c / sqrt(var(y, axis=1, keepdims=true) + 1e-5) * y[0] + y[1]",
+    "e = exp(y[:, :150].T)\nz = e / sum(e, axis=1, keepdims=true)\nreturn z - max(z, axis=1, keepdims=true), z[::-1]",
+    "w = reshape(x[:60000], 10, 30, 200)\ne = exp(-abs(w))\nz = e[..., ::-1] / sum(e, axis=2, keepdims=true)\n"
+    "return z, e * argmax(z, axis=-1, keepdims=true), sum(e, axis=(1, 2))",
+    "w = reshape(x[:60000], 3, 20000)\ne = exp(w)\nreturn e / sum(e, axis=1, keepdims=true)",
+    "w = reshape(x[:60000], 20000, 3)\ne = exp(w - max(w, axis=1, keepdims=true))\n"
+    "for i in 0:2 { e = sqrt(e / sum(e, axis=1, keepdims=true)) }\nreturn e",
 };
 const int trial_large_count = sizeof trial_large / sizeof *trial_large;
 

@@ -222,6 +222,18 @@ static void *cancel_soon(void *flag) {
     return NULL;
 }
 
+/* Kernels are compiled ahead for sizes that are made up; what is impossible with those is no error of the program's. */
+static void test_success_sets_no_error(void **state) {
+    jit_error error;
+    memset(&error, 0x55, sizeof error);
+    const jit_error before = error;
+    (void)state;
+    jit_function *function = jit_compile(context, "param x: f64[n]\nzeros(n - 2000)", &error);
+    assert_non_null(function);
+    assert_memory_equal(&error, &before, sizeof error);
+    jit_function_free(function);
+}
+
 static void test_cancel(void **state) {
     (void)state;
     static const char *const endless[] = {
@@ -558,6 +570,7 @@ int main(void) {
         cmocka_unit_test(test_alloc),
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_success_sets_no_error),
         cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_cancel_map),
         cmocka_unit_test(test_progress),

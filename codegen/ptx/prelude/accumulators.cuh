@@ -3,9 +3,10 @@
 //     settle(first, step)  after the chain: places become positions in the part of the tree, first + place * step
 //     join(b)              what is in b comes after or beside it
 //     meet(mask)           joins that of the thread whose number in the warp differs in the bits of `mask`
-//     close(state, ...)    to what the tree above is made of: state.join(b), where b follows; state.meet(mask); state.value(empty)
-// A cleared one is the identity: joined with it, anything stays as it is. REDUCE_VAR needs the elements a second time, when the
-// part's mean is known: `mean` and `again` are for that, and nothing for others.
+//     close(state, ...)    to what the tree above is made of: state.join(b), where b follows;
+//                          state.meet(mask); state.value(empty)
+// A cleared one is the identity: joined with it, anything stays as it is. REDUCE_VAR needs the elements a second time,
+// when the part's mean is known: `mean` and `again` are for that, and nothing for others.
 
 // piece: weft_nothing
 struct weft_nothing {
@@ -17,7 +18,10 @@ struct weft_nothing {
 };
 
 // piece: weft_across
-template <class T> __device__ __forceinline__ T weft_across(T x, int mask) { return (T)__shfl_xor_sync(0xffffffff, x, mask); }
+template <class T> __device__ __forceinline__ T weft_across(T x, int mask)
+{
+    return (T)__shfl_xor_sync(0xffffffff, x, mask);
+}
 __device__ __forceinline__ bool weft_across(bool x, int mask) { return __shfl_xor_sync(0xffffffff, (int)x, mask) != 0; }
 
 // piece: weft_by_sum
@@ -75,19 +79,51 @@ template <> struct weft_limit<double> {
 // Of floats: the machine takes -0 to be less than +0.
 struct weft_by_min {
     template <class T> static __device__ __forceinline__ T identity() { return weft_limit<T>::high(); }
-    template <class T> static __device__ __forceinline__ T of(T a, T b) { return weft_min(a, b); }
-    static __device__ __forceinline__ float of(float a, float b) { return a != a || b != b ? weft_nan<float>() : fminf(a, b); }
-    static __device__ __forceinline__ double of(double a, double b) { return a != a || b != b ? weft_nan<double>() : fmin(a, b); }
+    template <class T> static __device__ __forceinline__ T of(T a, T b) { return b < a ? b : a; }
+    static __device__ __forceinline__ float of(float a, float b)
+    {
+#if __CUDA_ARCH__ >= 800 && __CUDACC_VER_MAJOR__ >= 11
+        float c;
+        asm("min.NaN.f32 %0, %1, %2;" : "=f"(c) : "f"(a), "f"(b));
+        return c;
+#else
+        const float c = fminf(a, b); // first: no branches
+        return (a != a) | (b != b) ? weft_nan<float>() : c;
+#endif
+    }
+    static __device__ __forceinline__ double of(double a, double b)
+    {
+        const double c = fmin(a, b);
+        return (a != a) | (b != b) ? weft_nan<double>() : c;
+    }
     template <class T> static __device__ __forceinline__ T value(T x, bool) { return x; }
+    // NaN: which one is the machine's.
+    static __device__ __forceinline__ float value(float x, bool) { return x != x ? weft_nan<float>() : x; }
 };
 
 // piece: weft_by_max
 struct weft_by_max {
     template <class T> static __device__ __forceinline__ T identity() { return weft_limit<T>::low(); }
-    template <class T> static __device__ __forceinline__ T of(T a, T b) { return weft_max(a, b); }
-    static __device__ __forceinline__ float of(float a, float b) { return a != a || b != b ? weft_nan<float>() : fmaxf(a, b); }
-    static __device__ __forceinline__ double of(double a, double b) { return a != a || b != b ? weft_nan<double>() : fmax(a, b); }
+    template <class T> static __device__ __forceinline__ T of(T a, T b) { return a < b ? b : a; }
+    static __device__ __forceinline__ float of(float a, float b)
+    {
+#if __CUDA_ARCH__ >= 800 && __CUDACC_VER_MAJOR__ >= 11
+        float c;
+        asm("max.NaN.f32 %0, %1, %2;" : "=f"(c) : "f"(a), "f"(b));
+        return c;
+#else
+        const float c = fmaxf(a, b); // first: no branches
+        return (a != a) | (b != b) ? weft_nan<float>() : c;
+#endif
+    }
+    static __device__ __forceinline__ double of(double a, double b)
+    {
+        const double c = fmax(a, b);
+        return (a != a) | (b != b) ? weft_nan<double>() : c;
+    }
     template <class T> static __device__ __forceinline__ T value(T x, bool) { return x; }
+    // NaN: which one is the machine's.
+    static __device__ __forceinline__ float value(float x, bool) { return x != x ? weft_nan<float>() : x; }
 };
 
 // piece: weft_by_fmin
@@ -135,29 +171,35 @@ template <class T, class By> struct weft_fold {
     __device__ __forceinline__ void join(const weft_fold &b) { x = By::of(x, b.x); }
     __device__ __forceinline__ void meet(int mask) { x = By::of(x, weft_across(x, mask)); }
     __device__ __forceinline__ void settle(int, int) {}
-    template <class M, class S> __device__ __forceinline__ void close(state &s, const M &, const S &, long long) const { s.x = x; }
+    template <class M, class S> __device__ __forceinline__ void close(state &s, const M &, const S &, long long) const
+    {
+        s.x = x;
+    }
 };
 
-// piece: weft_arg weft_found weft_beats
+// piece: weft_arg weft_found weft_beats weft_better
 // The first largest (Max) or smallest element and where it is. NaN, the first of them, comes before all numbers, or is
 // skipped (Skip).
 template <class T, bool Max, bool Skip> __device__ __forceinline__ bool weft_beats(T b, T a)
 {
     if (Skip) return Max ? b > a : b < a;
-    return (Max ? !(b <= a) : !(b >= a)) && a == a;
+    return (Max ? !(b <= a) : !(b >= a)) & (a == a);
+}
+// Of two, the one that beats the other, or comes first; place -1: nothing yet.
+template <bool Max, bool Skip, class P, class T>
+__device__ __forceinline__ void weft_better(P &place, T &x, P b_place, T b_x)
+{
+    const bool sooner = (b_place < place) & !weft_beats<T, Max, Skip>(x, b_x);
+    const bool take = (b_place >= 0) & ((place < 0) | sooner | weft_beats<T, Max, Skip>(b_x, x));
+    place = take ? b_place : place;
+    x = take ? b_x : x;
 }
 template <class T, bool Max, bool Skip> struct weft_found {
     typedef typename weft_word<T, 8>::type word;
     long long place; // -1: nothing yet
     word x;
     __device__ __forceinline__ void clear() { place = -1, x = 0; }
-    __device__ __forceinline__ void join(const weft_found &b)
-    {
-        const bool sooner = b.place < place && !weft_beats<word, Max, Skip>(x, b.x);
-        const bool take = b.place >= 0 && (place < 0 || sooner || weft_beats<word, Max, Skip>(b.x, x));
-        place = take ? b.place : place;
-        x = take ? b.x : x;
-    }
+    __device__ __forceinline__ void join(const weft_found &b) { weft_better<Max, Skip>(place, x, b.place, b.x); }
     __device__ __forceinline__ void meet(int mask) { join({weft_across(place, mask), weft_across(x, mask)}); }
     __device__ __forceinline__ long long value(bool) const { return place; }
 };
@@ -169,20 +211,15 @@ template <class T, bool Max, bool Skip> struct weft_arg {
     __device__ __forceinline__ void clear() { place = -1, x = (T)0; }
     __device__ __forceinline__ void add(T value, int at)
     {
-        const bool take = place < 0 ? !Skip || value == value : weft_beats<T, Max, Skip>(value, x);
+        const bool take = ((place < 0) & (!Skip | (value == value))) | weft_beats<T, Max, Skip>(value, x);
         place = take ? at : place;
         x = take ? value : x;
     }
     __device__ __forceinline__ void settle(int first, int step) { place = place < 0 ? place : first + place * step; }
-    __device__ __forceinline__ void join(const weft_arg &b)
-    {
-        const bool sooner = b.place < place && !weft_beats<T, Max, Skip>(x, b.x);
-        const bool take = b.place >= 0 && (place < 0 || sooner || weft_beats<T, Max, Skip>(b.x, x));
-        place = take ? b.place : place;
-        x = take ? b.x : x;
-    }
+    __device__ __forceinline__ void join(const weft_arg &b) { weft_better<Max, Skip>(place, x, b.place, b.x); }
     __device__ __forceinline__ void meet(int mask) { join({weft_across(x, mask), weft_across(place, mask)}); }
-    template <class M, class S> __device__ __forceinline__ void close(state &s, const M &, const S &, long long start) const
+    template <class M, class S>
+    __device__ __forceinline__ void close(state &s, const M &, const S &, long long start) const
     {
         s.place = place < 0 ? -1 : start + place;
         s.x = x;
@@ -195,7 +232,10 @@ struct weft_moments {
     double n, mean, m2;
     __device__ __forceinline__ void clear() { n = mean = m2 = 0; }
     __device__ __forceinline__ void join(const weft_moments &b);
-    __device__ __forceinline__ void meet(int mask) { join({weft_across(n, mask), weft_across(mean, mask), weft_across(m2, mask)}); }
+    __device__ __forceinline__ void meet(int mask)
+    {
+        join({weft_across(n, mask), weft_across(mean, mask), weft_across(m2, mask)});
+    }
     __device__ __forceinline__ double value(bool) const { return m2; }
 };
 // Two divisions, once in the kernel.
@@ -207,13 +247,14 @@ __device__ __noinline__ weft_moments weft_both(weft_moments a, weft_moments b)
     return {total, a.mean + d * (b.n / total), a.m2 + b.m2 + d * d * (a.n * b.n / total)};
 }
 __device__ __forceinline__ void weft_moments::join(const weft_moments &b) { *this = weft_both(*this, b); }
+// A float's quotient by way of double is the same, as n is at most 4096; the division is there for weft_both anyway.
 template <class T> struct weft_mean {
     T x;
     int n;
     template <class V, class A> __device__ __forceinline__ void find(const V &own, const A &all, int elements)
     {
         n = own.count(elements);
-        x = own.sum(all) / (T)n;
+        x = (T)((double)own.sum(all) / (double)n);
     }
     __device__ __forceinline__ T square(T value) const { return (value - x) * (value - x); }
 };
@@ -231,7 +272,8 @@ template <class T> struct weft_spread {
     typedef weft_mean<T> mean;
     typedef weft_squares<T> again;
     __device__ __forceinline__ void settle(int, int) {}
-    template <class M, class S> __device__ __forceinline__ void close(state &s, const M &m, const S &squares, long long) const
+    template <class M, class S>
+    __device__ __forceinline__ void close(state &s, const M &m, const S &squares, long long) const
     {
         s.n = m.n, s.mean = m.n ? m.x : 0, s.m2 = m.n ? squares.x : 0;
     }

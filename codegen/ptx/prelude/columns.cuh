@@ -1,10 +1,10 @@
 // columns.cuh: reductions that keep the last dimension.
 
 // piece: weft_columns
-// Reduction of columns of `length` elements, V neighbouring columns a thread. A run is 64 elements of a column; 2^across threads lie
-// side by side and make a tile, 2^runs of them below each other take as many consecutive runs, a group; what is left of the thread
-// block takes other tiles. The thread block takes a segment of its tiles after the other, each of 2^span groups. There are `tiles`
-// side by side, and `outer` times as many altogether.
+// Reduction of columns of `length` elements, V neighbouring columns a thread. A run is 64 elements of a column;
+// 2^across threads lie side by side and make a tile, 2^runs of them below each other take as many consecutive runs, a
+// group; what is left of the thread block takes other tiles. The thread block takes one segment of its tiles: 2^span
+// groups. There are `outers` times as many tiles as lie side by side.
 template <int V, class A> struct weft_columns {
     typedef typename weft_of<A>::state state;
     typedef typename weft_of<A>::mean mean;
@@ -14,7 +14,8 @@ template <int V, class A> struct weft_columns {
     const int across, runs, span, levels;
     char *const partials;
     unsigned *const counters;
-    const int y, leader, leaders; // run in the group; number among the threads that end up with results, and how many there are
+    // Run in the group; number among the threads that end up with results, and how many there are.
+    const int y, leader, leaders;
     long long item, set, segment, outer, column; // column: the first of this thread
     int count;                                   // of columns that exist
     state total[V];
@@ -86,7 +87,8 @@ template <int V, class A> struct weft_columns {
         }
     }
 
-    // The threads' states, those below each other by adjacent pairs, for the uppermost; entry number I, then the others.
+    // The threads' states, those below each other by adjacent pairs, for the uppermost; entry number I, then the
+    // others.
     template <int I> __device__ __forceinline__ void join_runs(state (&own)[V], char *room)
     {
         typedef typename weft_unref<decltype(weft_get<I>(own[0]))>::type entry;
@@ -114,8 +116,9 @@ template <int V, class A> struct weft_columns {
         if (runs > 0) join_runs<0>(own, room);
     }
 
-    // State number `number` of the segment, for the uppermost threads. Subtrees whose right neighbours are still to come wait in shared
-    // memory, a place for each level, leader and column; those of the highest levels, if there are so many, behind the partials.
+    // State number `number` of the segment, for the uppermost threads. Subtrees whose right neighbours are still to
+    // come wait in shared memory, a place for each level, leader and column; those of the highest levels, if there are
+    // so many, behind the partials.
     static constexpr int stacked = weft_stacked(V * sizeof(state));
     __device__ __forceinline__ state *pending(state *stack, int level) const
     {
@@ -133,7 +136,8 @@ template <int V, class A> struct weft_columns {
 #pragma unroll 1
         for (long long below = number; below != 0; below &= below - 1) level++;
 #pragma unroll 1
-        for (long long pairs = number; pairs != 0 && (last || (pairs & 1) != 0); pairs = last ? pairs & (pairs - 1) : pairs >> 1) {
+        for (long long pairs = number; pairs != 0 && (last || (pairs & 1) != 0);
+             pairs = last ? pairs & (pairs - 1) : pairs >> 1) {
             const state *const left = pending(stack, --level);
 #pragma unroll
             for (int k = 0; k < V; k++) {
@@ -168,8 +172,9 @@ template <int V, class A> struct weft_columns {
             if constexpr (Twice) {
 #pragma unroll
                 for (int k = 0; k < V; k++) means[k].find(lane[k], lane[k], n), squares[k].clear();
-                pass<U, Input>(squares, start, idle() ? 0 : n, read, one,
-                               [&](again &to, Input &in, int r, int k, long long p) { repeat(to, means[k], in, r, k, p); });
+                pass<U, Input>(
+                    squares, start, idle() ? 0 : n, read, one,
+                    [&](again &to, Input &in, int r, int k, long long p) { repeat(to, means[k], in, r, k, p); });
             }
             state own[V];
 #pragma unroll
@@ -198,8 +203,8 @@ template <int V, class A> struct weft_columns {
 #pragma unroll 1
             for (long long round = 0; round < rounds; round++) {
                 state own[V];
-                const long long chosen = ((round << runs) + y) * chunk;
-                weft_chunk<state, V, chunk>::of(own, mine + (set * segments + chosen) * size, size, chosen, segments);
+                weft_chunk<state, V, chunk>::of(own, mine + set * segments * size, size,
+                                                (int)((round << runs) + y) * chunk, (int)segments);
                 join_runs(own);
                 take(own, round, round + 1 == rounds);
             }

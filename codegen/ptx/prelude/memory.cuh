@@ -1,7 +1,7 @@
 // memory.cuh: several elements at a time, and what kernels tell the host.
 
 // piece: weft_vec
-// N neighbouring elements of together at most 16 bytes, moved in one access.
+// N neighbouring elements: of 16 bytes at most in elementwise kernels, of 32 in reductions of rows.
 template <class T, int N> struct alignas(N * sizeof(T)) weft_vec {
     T of[N];
 };
@@ -36,15 +36,16 @@ __device__ __forceinline__ bool weft_cancelled(const volatile weft_watch *watch,
 // piece: weft_fault
 // A subscript is out of range. Of all that are, that of the smallest (order, at) is kept. One thread of a warp at a
 // time: the one that holds the lock need not wait for neighbours that wait for it.
-__device__ __noinline__ void weft_fault(volatile weft_watch *watch, long long order, long long at, int site, int operand,
-                                        int dim, long long index, long long size)
+__device__ __noinline__ void weft_fault(volatile weft_watch *watch, long long order, long long at, int site,
+                                        int operand, int dim, long long index, long long size)
 {
     const int lane = (int)((threadIdx.x + blockDim.x * threadIdx.y) % 32);
 #pragma unroll 1
     for (unsigned todo = __activemask(); todo; todo &= todo - 1) {
         if (__ffs((int)todo) - 1 != lane) continue;
         for (;;) {
-            // An earlier one is known already? `order` is written after `position`, and both only ever become smaller.
+            // An earlier one is known already? `order` is written after `position`, and the pair only ever becomes
+            // smaller: a position that belongs to an order before `known` misleads nobody.
             const long long known = watch->order;
             __threadfence();
             if (known < order || (known == order && watch->position < at)) break;

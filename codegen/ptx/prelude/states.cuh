@@ -1,10 +1,13 @@
-// states.cuh: the accumulators of a kernel's reductions together, and how their states come together: those of a warp's threads, those
-// of thread blocks.
+// states.cuh: the accumulators of a kernel's reductions together, and how their states come together: those of a warp's
+// threads, those of thread blocks.
 
 // piece: weft_get weft_getter
 // Entry number I of a weft_tuple.
 template <int I> struct weft_getter {
-    template <class T> static __device__ __forceinline__ auto &of(T &tuple) { return weft_getter<I - 1>::of(tuple.rest); }
+    template <class T> static __device__ __forceinline__ auto &of(T &tuple)
+    {
+        return weft_getter<I - 1>::of(tuple.rest);
+    }
 };
 template <> struct weft_getter<0> {
     template <class T> static __device__ __forceinline__ auto &of(T &tuple) { return tuple.first; }
@@ -26,7 +29,6 @@ template <class T> struct weft_unref<T &> {
 // The accumulators of a kernel's reductions, and what belongs to them.
 template <class A, class... B> struct weft_tuple {
     static constexpr int count = 1 + sizeof...(B);
-    static constexpr int solid = (__is_empty(A) ? 0 : 1) + weft_tuple<B...>::solid; // entries that hold something
     static constexpr int largest = sizeof(A) > weft_tuple<B...>::largest ? (int)sizeof(A) : weft_tuple<B...>::largest;
     A first;
     weft_tuple<B...> rest;
@@ -45,7 +47,7 @@ template <class A, class... B> struct weft_tuple {
     }
 };
 template <class A> struct weft_tuple<A> {
-    static constexpr int count = 1, solid = __is_empty(A) ? 0 : 1, largest = sizeof(A);
+    static constexpr int count = 1, largest = sizeof(A);
     A first;
     __device__ __forceinline__ void clear() { first.clear(); }
     __device__ __forceinline__ void join(const weft_tuple &b) { first.join(b.first); }
@@ -68,7 +70,7 @@ template <class... A> struct weft_of<weft_tuple<A...>> {
     typedef weft_tuple<typename A::again...> again;
 };
 
-// --- the tree above blocks and runs ----------------------------------------------------------------------------------------
+// --- the tree above blocks and runs ----------------------------------------------------------------------------------
 
 // piece: weft_fetch weft_put
 // States in device memory that other thread blocks have written, or will read: past the first cache.
@@ -84,27 +86,31 @@ template <class S> __device__ __forceinline__ S weft_fetch(const char *from)
     for (int i = 0; i < n; i++) of.words[i] = reinterpret_cast<const volatile word *>(from)[i];
     return of.state;
 }
-template <class S> __device__ __forceinline__ void weft_put(char *to, const S &state) { *reinterpret_cast<S *>(to) = state; }
+template <class S> __device__ __forceinline__ void weft_put(char *to, const S &state)
+{
+    *reinterpret_cast<S *>(to) = state;
+}
 
 // piece: weft_chunk
-// N times V states, joined by adjacent pairs: numbers first ... first + N - 1 of n, each V `step` bytes after the others.
+// N times V states, joined by adjacent pairs: numbers first ... first + N - 1 of n, each V `step` bytes after the
+// others.
 template <class S, int V, int N> struct weft_chunk {
-    static __device__ __forceinline__ void of(S (&to)[V], const char *from, long long step, long long first, long long n)
+    static __device__ __forceinline__ void of(S (&to)[V], const char *from, long long step, int first, int n)
     {
         S b[V];
         weft_chunk<S, V, N / 2>::of(to, from, step, first, n);
-        weft_chunk<S, V, N / 2>::of(b, from + N / 2 * step, step, first + N / 2, n);
+        weft_chunk<S, V, N / 2>::of(b, from, step, first + N / 2, n);
 #pragma unroll
         for (int k = 0; k < V; k++) to[k].join(b[k]);
     }
 };
 template <class S, int V> struct weft_chunk<S, V, 1> {
-    static __device__ __forceinline__ void of(S (&to)[V], const char *from, long long step, long long first, long long n)
+    static __device__ __forceinline__ void of(S (&to)[V], const char *from, long long step, int first, int n)
     {
-        if (first >= n) from -= (first - n + 1) * step; // the last of them, for nothing
+        const char *const at = from + (first < n ? first : n - 1) * step; // the last of them, for nothing
 #pragma unroll
         for (int k = 0; k < V; k++) {
-            to[k] = weft_fetch<S>(from + k * sizeof(S));
+            to[k] = weft_fetch<S>(at + k * sizeof(S));
             if (first >= n) to[k].clear();
         }
     }
@@ -114,15 +120,6 @@ template <class S, int V> struct weft_chunk<S, V, 1> {
 // Levels of pending states of so many bytes, 32 of them each, that are in shared memory (shape_reduce.c knows it, too).
 __device__ __forceinline__ constexpr int weft_stacked(int bytes) { return bytes >= 256 ? 1 : 256 / bytes; }
 
-// piece: weft_tree
-// The states of n (a power of two) neighbouring threads of a warp by adjacent pairs, for the first of them.
-template <class S> __device__ __forceinline__ S weft_tree(S state, int n)
-{
-#pragma unroll 1
-    for (int d = 1; d < n; d *= 2) state.meet(d);
-    return state;
-}
-
 // piece: weft_is_last
 // Says whether this thread block is the last of n to come to this point. What the others wrote before can be read then.
 __device__ __forceinline__ bool weft_is_last(unsigned *counter, long long n)
@@ -131,7 +128,7 @@ __device__ __forceinline__ bool weft_is_last(unsigned *counter, long long n)
     __threadfence();
     __syncthreads();
     if (threadIdx.x == 0) {
-        last = (long long)atomicAdd(counter, 1u) == n - 1;
+        last = atomicAdd(counter, 1u) == (unsigned)n - 1;
         if (last) *counter = 0;
     }
     __syncthreads();
@@ -141,7 +138,7 @@ __device__ __forceinline__ bool weft_is_last(unsigned *counter, long long n)
 
 // piece: weft_shift_up
 // n / 2^bits, rounded up.
-__device__ __forceinline__ long long weft_shift_up(long long n, int bits) { return (n >> bits) + ((n & ((1LL << bits) - 1)) != 0); }
+__device__ __forceinline__ long long weft_shift_up(long long n, int bits) { return ((n - 1) >> bits) + 1; }
 
 // piece: weft_skip
 struct weft_skip {

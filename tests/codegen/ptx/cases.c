@@ -128,6 +128,28 @@ enum dtype cases_op_argument(enum op op, enum dtype type, int argument) {
     return type;
 }
 
+const enum ptx_access cases_unit[4] = {PTX_UNIT, PTX_UNIT, PTX_UNIT, PTX_UNIT};
+
+struct ir_kernel *cases_operation(struct arena *arena, const char *name, enum op op, enum dtype type) {
+    struct ir_kernel *kernel = ARENA_NEW(arena, struct ir_kernel);
+    const int arity = op_info[op].arity;
+    const enum dtype result = operation_gives(op, type);
+    *kernel = (struct ir_kernel){.name = name, .kind = KERNEL_MAP, .n_par = 1, .n_operands = arity + 1};
+    kernel->operands = ARENA_ARRAY(arena, struct kernel_operand, arity + 1);
+    struct ir_region *body = body_region(arena, 0, NULL);
+    struct ir_value *args[3];
+    for (int a = 0; a < arity; a++) {
+        kernel->operands[a] =
+            (struct kernel_operand){.kind = OPERAND_READ, .type = cases_op_argument(op, type, a), .uses = 1};
+        args[a] = body_leaf(arena, body, OP_read, kernel->operands[a].type, a);
+    }
+    kernel->operands[arity] = (struct kernel_operand){.kind = OPERAND_WRITE, .type = result};
+    struct ir_value *value = body_op(arena, body, op, result, arity, args, nowhere);
+    body_op(arena, body, OP_store, TY_NONE, 1, &value, nowhere)->imm.i = arity;
+    kernel->body = *body;
+    return kernel;
+}
+
 static void add_result(struct cases_all *task, struct arena *arena, struct ir_region *body, enum op op, enum dtype type,
                        struct ir_value **reads) {
     struct cases_result *r = &task->results[task->n_results];

@@ -39,6 +39,10 @@ char *cases_read_file(struct arena *arena, const char *path); /* NULL if there i
 bool cases_op_exists(enum op op, enum dtype type);
 enum dtype cases_op_argument(enum op op, enum dtype type, int argument);
 
+/* A kernel of one operation on arrays of a type, elementwise along one dimension; all its operands are `cases_unit`. */
+struct ir_kernel *cases_operation(struct arena *arena, const char *name, enum op op, enum dtype type);
+extern const enum ptx_access cases_unit[4];
+
 /* All operations of a type in one kernel, elementwise along one dimension. */
 enum { CASES_ARGUMENTS = 5, CASES_OUTPUTS = 100 };
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "cases.h"
+#include "rows_cases.h"
 
 static const struct span nowhere = {0, 0};
 
@@ -20,33 +21,83 @@ static void explain_difference(const char *name, const char *want, const char *g
     }
 }
 
+static void compare(struct cases *cases, const char *name, const struct ptx_kernel *kernel) {
+    const char *update = getenv("UPDATE_SNAPSHOTS"), *text = cases_own_text(kernel);
+    const char *path = arena_printf(&cases->arena, "%s/cuda/%s.cu", WEFT_TEST_DIR, name);
+    if (update && *update) {
+        FILE *file = fopen(path, "wb");
+        assert_non_null(file);
+        fputs(text, file);
+        fclose(file);
+        return;
+    }
+    const char *want = cases_read_file(&cases->arena, path);
+    if (!want) fail_msg("no %s (UPDATE_SNAPSHOTS=1 writes it)", path);
+    if (strcmp(want, text) != 0) explain_difference(name, want, text);
+}
+
 static void kernels_look_as_they_should(void **state) {
     struct cases *cases = *state;
-    const char *update = getenv("UPDATE_SNAPSHOTS");
     for (int i = 0; i < cases->n; i++) {
-        const struct ptx_case *one = &cases->items[i];
-        const struct ptx_kernel kernel = cases_emit(cases, one);
-        const char *text = cases_own_text(&kernel);
-        const char *path = arena_printf(&cases->arena, "%s/cuda/%s.cu", WEFT_TEST_DIR, one->name);
-        if (update && *update) {
-            FILE *file = fopen(path, "wb");
-            assert_non_null(file);
-            fputs(text, file);
-            fclose(file);
-            continue;
+        const struct ptx_kernel kernel = cases_emit(cases, &cases->items[i]);
+        compare(cases, cases->items[i].name, &kernel);
+    }
+}
+
+static void rows_look_as_they_should(void **state) {
+    struct cases *cases = *state;
+    for (int i = 0; i < ROWS_FILES; i++) {
+        static struct rows_case one;
+        rows_read(&cases->arena, rows_files[i], &one);
+        const struct ptx_kernel kernel = rows_emit(&cases->arena, &one);
+        compare(cases, arena_printf(&cases->arena, "rows_%s", one.name), &kernel);
+    }
+}
+
+static bool line_has(const char *line, const char *what) {
+    const char *at = strstr(line, what), *end = strchr(line, '\n');
+    return at && at < end;
+}
+
+/* All threads come to every barrier, as often as the others: it stands in a loop whose bounds are the same for all, and
+ * in nothing else; nobody leaves before. (Reductions have barriers in them.) */
+static void barriers_are_reached_by_all(void **state) {
+    struct cases *cases = *state;
+    static const char body[] = "        "; /* of a loop in a function */
+    for (int i = 0; i < ROWS_FILES; i++) {
+        static struct rows_case one;
+        rows_read(&cases->arena, rows_files[i], &one);
+        const struct ptx_kernel kernel = rows_emit(&cases->arena, &one);
+        int barriers = 0, reductions = 0, kept = 0;
+        for (int s = 0; s < one.n_stages; s++) kept += one.stages[s].kernel->kind == KERNEL_LANES;
+        const char *loop = "\n";
+        for (const char *line = cases_own_text(&kernel); *line; line = strchr(line, '\n') + 1) {
+            const bool barrier = line_has(line, "__syncthreads"), reduces = line_has(line, "work.template reduce");
+            assert_false(line_has(line, "return"));
+            if (!strncmp(line, "    for (", 9)) loop = line;
+            if (!strncmp(line, "    if (", 8) || !strncmp(line, "    while (", 11) || *line == '}') loop = "\n";
+            if (!barrier && !reduces) continue;
+            assert_true(!strncmp(line, body, 8) && line[8] != ' ');
+            assert_true(line_has(loop, barrier ? "for (long long first = blockIdx.x * set_rows; first < rows; first += "
+                                                 "gridDim.x * set_rows) {"
+                                               : "for (long long next = first; next < end; next += work.at_once()) {"));
+            barriers += barrier;
+            reductions += reduces;
         }
-        const char *want = cases_read_file(&cases->arena, path);
-        if (!want) fail_msg("no %s (UPDATE_SNAPSHOTS=1 writes it)", path);
-        if (strcmp(want, text) != 0) explain_difference(one->name, want, text);
+        assert_int_equal(barriers, one.n_stages); /* the last one: before the next set's first stage */
+        assert_int_equal(reductions, kept);
     }
 }
 
 /* Every parameter is told of once, and the function has as many. */
 static void parameters_are_listed(void **state) {
     struct cases *cases = *state;
-    for (int i = 0; i < cases->n; i++) {
-        const struct ptx_kernel kernel = cases_emit(cases, &cases->items[i]);
-        assert_string_equal(kernel.name, cases->items[i].kernel->name);
+    for (int i = 0; i < cases->n + ROWS_FILES; i++) {
+        static struct rows_case one;
+        if (i >= cases->n) rows_read(&cases->arena, rows_files[i - cases->n], &one);
+        const struct ptx_kernel kernel =
+            i < cases->n ? cases_emit(cases, &cases->items[i]) : rows_emit(&cases->arena, &one);
+        if (i < cases->n) assert_string_equal(kernel.name, cases->items[i].kernel->name);
         bool watch = false;
         for (int p = 0; p < kernel.n_parameters; p++) {
             for (int q = 0; q < p; q++)
@@ -63,28 +114,6 @@ static void parameters_are_listed(void **state) {
     }
 }
 
-/* A kernel of one operation on arrays of `type`. */
-static struct ir_kernel *kernel_of(struct arena *arena, enum op op, enum dtype type, enum dtype result) {
-    struct ir_kernel *kernel = ARENA_NEW(arena, struct ir_kernel);
-    const int arity = op_info[op].arity;
-    *kernel = (struct ir_kernel){.name = "k0_map", .kind = KERNEL_MAP, .n_par = 1, .n_operands = arity + 1};
-    kernel->operands = ARENA_ARRAY(arena, struct kernel_operand, arity + 1);
-    struct ir_region *body = body_region(arena, 0, NULL);
-    struct ir_value *args[3];
-    for (int a = 0; a < arity; a++) {
-        kernel->operands[a] =
-            (struct kernel_operand){.kind = OPERAND_READ, .type = cases_op_argument(op, type, a), .uses = 1};
-        args[a] = body_leaf(arena, body, OP_read, kernel->operands[a].type, a);
-    }
-    kernel->operands[arity] = (struct kernel_operand){.kind = OPERAND_WRITE, .type = result};
-    struct ir_value *value = body_op(arena, body, op, result, arity, args, nowhere);
-    body_op(arena, body, OP_store, TY_NONE, 1, &value, nowhere)->imm.i = arity;
-    kernel->body = *body;
-    return kernel;
-}
-
-static const enum ptx_access unit[] = {PTX_UNIT, PTX_UNIT, PTX_UNIT, PTX_UNIT};
-
 static void every_operation_has_a_spelling(void **state) {
     struct cases *cases = *state;
     int n = 0;
@@ -93,9 +122,8 @@ static void every_operation_has_a_spelling(void **state) {
         assert_int_equal(op_info[op].cuda != NULL, lower == LOWER_INST || lower == LOWER_CALL);
         for (int type = 0; type < TY_COUNT; type++) {
             if (!cases_op_exists((enum op)op, (enum dtype)type)) continue;
-            struct ir_kernel *kernel =
-                kernel_of(&cases->arena, (enum op)op, (enum dtype)type, operation_gives((enum op)op, (enum dtype)type));
-            struct ptx_variant variant = {.access = unit, .aligned = true, .single_row = true, .ulp = 4};
+            struct ir_kernel *kernel = cases_operation(&cases->arena, "k0_map", (enum op)op, (enum dtype)type);
+            struct ptx_variant variant = {.access = cases_unit, .aligned = true, .single_row = true, .ulp = 4};
             struct ptx_kernel out;
             assert_true(ptx_emit(&cases->arena, kernel, &variant, &out, &cases->why));
             assert_null(strchr(out.source, '$'));
@@ -117,16 +145,16 @@ static void accuracy_is_kept_or_refused(void **state) {
     for (int op = 0; op < OP_COUNT; op++) {
         if (op_info[op].lower != LOWER_CALL) continue;
         const struct op_ulp bound = op_info[op].ulp[MATH_CUDA];
-        struct ptx_variant variant = {.access = unit, .aligned = true, .single_row = true, .ulp = 1};
+        struct ptx_variant variant = {.access = cases_unit, .aligned = true, .single_row = true, .ulp = 1};
         struct ptx_kernel out;
         struct strbuf why;
         strbuf_init(&why, &cases->arena);
-        const bool done =
-            ptx_emit(&cases->arena, kernel_of(&cases->arena, (enum op)op, TY_F64, TY_F64), &variant, &out, &why);
+        const bool done = ptx_emit(&cases->arena, cases_operation(&cases->arena, "k0_map", (enum op)op, TY_F64),
+                                   &variant, &out, &why);
         assert_int_equal(done, bound.f64 <= 1);
         if (!done) assert_non_null(strstr(strbuf_text(&why), op_info[op].name));
-        assert_true(
-            ptx_emit(&cases->arena, kernel_of(&cases->arena, (enum op)op, TY_F32, TY_F32), &variant, &out, &why));
+        assert_true(ptx_emit(&cases->arena, cases_operation(&cases->arena, "k0_map", (enum op)op, TY_F32), &variant,
+                             &out, &why));
         assert_int_equal(strstr(cases_own_text(&out), "(float)") != NULL, bound.f32 > 1);
     }
 }
@@ -162,6 +190,57 @@ static void many_parameters_go_through_memory(void **state) {
     assert_non_null(strstr(text, "    const float x0 = *(const float *)(arguments + 0);\n"));
     assert_non_null(
         strstr(text, "    const double *__restrict__ const in1 = (const double *__restrict__ )arguments[1];\n"));
+}
+
+/* The same of stages: one array for all, which each finds its own in. */
+static void so_do_those_of_stages(void **state) {
+    struct cases *cases = *state;
+    enum { MANY = 150, STAGES = 4 };
+    struct arena *arena = &cases->arena;
+    struct ir_kernel kernels[STAGES];
+    struct kernel_operand operands[MANY + 1];
+    enum ptx_access access[MANY + 1];
+    int scratch[MANY + 1];
+    bool exchanged[MANY + 1] = {0};
+    struct ir_region *body = body_region(arena, 0, NULL);
+    struct ir_value *sum = NULL;
+    for (int k = 0; k <= MANY; k++) {
+        operands[k] =
+            (struct kernel_operand){.kind = k < MANY ? OPERAND_READ : OPERAND_WRITE, .type = TY_F32, .uses = 3};
+        access[k] = PTX_UNIT;
+        scratch[k] = -1;
+        if (k == MANY) break;
+        struct ir_value *args[] = {sum, body_leaf(arena, body, OP_read, TY_F32, k)};
+        sum = sum ? body_op(arena, body, OP_add, TY_F32, 2, args, nowhere) : args[1];
+    }
+    operands[MANY].uses = 0;
+    body_op(arena, body, OP_store, TY_NONE, 1, &sum, nowhere)->imm.i = MANY;
+    struct ptx_variant variant = {.access = access, .ulp = 4};
+    struct ptx_stage stages[STAGES];
+    for (int i = 0; i < STAGES; i++) {
+        kernels[i] = (struct ir_kernel){.name = arena_printf(arena, "k%d_map", i),
+                                        .kind = KERNEL_MAP,
+                                        .n_par = 2,
+                                        .n_operands = MANY + 1,
+                                        .operands = operands,
+                                        .body = *body};
+        stages[i] = (struct ptx_stage){&kernels[i], &variant, scratch, exchanged};
+    }
+    struct ptx_kernel out;
+    assert_true(ptx_emit_rows(arena, "k0_k3_rows", 1, STAGES, stages, 0, &out, &cases->why));
+    assert_true(out.indirect);
+    int of[STAGES] = {0};
+    for (int p = 0; p < out.n_parameters; p++) {
+        const struct ptx_parameter *parameter = &out.parameters[p];
+        if (parameter->kind != PTX_PARAM_DATA) continue;
+        of[parameter->stage]++;
+        const bool written = parameter->a == MANY;
+        const char *type = written ? "float *" : "const float *__restrict__ ";
+        assert_non_null(
+            strstr(out.source, arena_printf(arena, "    %sconst s%d_%s%d = (%s)arguments[%d];\n", type,
+                                            parameter->stage, written ? "out" : "in", parameter->a, type, p)));
+    }
+    for (int i = 0; i < STAGES; i++) assert_int_equal(of[i], MANY + 1);
 }
 
 /* --- shapes of launches ------------------------------------------------------------------------------------------- */
@@ -204,7 +283,6 @@ static void grids_fit_the_work(void **state) {
             for (int r = 0; r < N; r++)
                 for (int c = 0; c < N; c++) check_map_grid(&kernel, sizes[r], sizes[c], (r + c) % vectors[v]);
             kernel.n_par = 1;
-            kernel.single_row = true;
             for (int c = 0; c < N; c++) check_map_grid(&kernel, 1, sizes[c], c % vectors[v]);
         }
     struct ptx_kernel scalar = {.kind = KERNEL_MAP, .vector = 1, .unroll = 1, .threads = 32};
@@ -227,23 +305,28 @@ static void vectors_have_sixteen_bytes(void **state) {
         assert_int_equal(kernel.vector * widest, 16);
     }
     /* A long body has fewer: so many copies of it would be of no use. */
-    const enum ptx_access bytes[] = {PTX_UNIT, PTX_UNIT, PTX_UNIT};
-    struct ir_kernel *light = kernel_of(&cases->arena, OP_add, TY_U8, TY_U8),
-                     *heavy = kernel_of(&cases->arena, OP_pow, TY_U8, TY_U8);
-    struct ir_kernel *heaviest = kernel_of(&cases->arena, OP_tgamma, TY_F32, TY_F32);
-    assert_int_equal(ptx_vector_of(light, bytes), 16);
-    assert_int_equal(ptx_vector_of(heavy, bytes), 16);
-    assert_int_equal(ptx_vector_of(heaviest, bytes), 4);
+    struct ir_kernel *light = cases_operation(&cases->arena, "k0_map", OP_add, TY_U8),
+                     *heavy = cases_operation(&cases->arena, "k0_map", OP_pow, TY_U8);
+    struct ir_kernel *heaviest = cases_operation(&cases->arena, "k0_map", OP_tgamma, TY_F32);
+    assert_int_equal(ptx_vector_of(light, cases_unit), 16);
+    assert_int_equal(ptx_vector_of(heavy, cases_unit), 16);
+    assert_int_equal(ptx_vector_of(heaviest, cases_unit), 4);
     struct ir_value *value = heaviest->body.values[1];
     for (int k = 0; k < 3; k++) value = body_op(&cases->arena, &heaviest->body, OP_tgamma, TY_F32, 1, &value, nowhere);
-    assert_int_equal(ptx_vector_of(heaviest, bytes), 1);
+    assert_int_equal(ptx_vector_of(heaviest, cases_unit), 1);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(kernels_look_as_they_should),       cmocka_unit_test(parameters_are_listed),
-        cmocka_unit_test(every_operation_has_a_spelling),    cmocka_unit_test(accuracy_is_kept_or_refused),
-        cmocka_unit_test(many_parameters_go_through_memory), cmocka_unit_test(grids_fit_the_work),
+        cmocka_unit_test(kernels_look_as_they_should),
+        cmocka_unit_test(rows_look_as_they_should),
+        cmocka_unit_test(barriers_are_reached_by_all),
+        cmocka_unit_test(parameters_are_listed),
+        cmocka_unit_test(every_operation_has_a_spelling),
+        cmocka_unit_test(accuracy_is_kept_or_refused),
+        cmocka_unit_test(many_parameters_go_through_memory),
+        cmocka_unit_test(so_do_those_of_stages),
+        cmocka_unit_test(grids_fit_the_work),
         cmocka_unit_test(vectors_have_sixteen_bytes),
     };
     return cmocka_run_group_tests(tests, cases_open, cases_close);

@@ -8,9 +8,7 @@
 
 #include "cases.h"
 #include "ir/parse.h"
-
-static const struct span nowhere = {0, 0};
-static const enum ptx_access unit[] = {PTX_UNIT, PTX_UNIT, PTX_UNIT};
+#include "rows_cases.h"
 
 struct compiled { /* all kernels, compiled together */
     struct ptx_kernel *kernels;
@@ -33,27 +31,11 @@ static void add_functions(struct cases *cases, struct compiled *all, struct strb
     for (int op = 0; op < OP_COUNT; op++)
         for (enum dtype type = TY_F32; type <= TY_F64; type++) {
             if (op_info[op].lower != LOWER_CALL && op != OP_ldexp && op != OP_mod && op != OP_floordiv) continue;
-            const int arity = op_info[op].arity;
-            struct ir_kernel kernel = {.name =
-                                           arena_printf(&cases->arena, "ptx_%s_%s", op_info[op].name, dtype_name(type)),
-                                       .kind = KERNEL_MAP,
-                                       .n_par = 1,
-                                       .n_operands = arity + 1};
-            struct kernel_operand operands[3] = {{0}};
-            struct ir_value *args[2];
-            struct ir_region *body = body_region(&cases->arena, 0, NULL);
-            for (int a = 0; a < arity; a++) {
-                operands[a] = (struct kernel_operand){OPERAND_READ, cases_op_argument((enum op)op, type, a), 0, 1};
-                args[a] = body_leaf(&cases->arena, body, OP_read, operands[a].type, a);
-            }
-            operands[arity] = (struct kernel_operand){.kind = OPERAND_WRITE, .type = type};
-            struct ir_value *value = body_op(&cases->arena, body, (enum op)op, type, arity, args, nowhere);
-            body_op(&cases->arena, body, OP_store, TY_NONE, 1, &value, nowhere)->imm.i = arity;
-            kernel.operands = operands;
-            kernel.body = *body;
-            struct ptx_variant variant = {.access = unit, .single_row = true, .ulp = 4};
+            const char *name = arena_printf(&cases->arena, "ptx_%s_%s", op_info[op].name, dtype_name(type));
+            struct ir_kernel *kernel = cases_operation(&cases->arena, name, (enum op)op, type);
+            struct ptx_variant variant = {.access = cases_unit, .single_row = true, .ulp = 4};
             struct ptx_kernel out;
-            assert_true(ptx_emit(&cases->arena, &kernel, &variant, &out, &cases->why));
+            assert_true(ptx_emit(&cases->arena, kernel, &variant, &out, &cases->why));
             add_kernel(cases, all, NULL, &out, source);
         }
 }
@@ -64,43 +46,66 @@ static void add_integers(struct cases *cases, struct compiled *all, struct strbu
         add_kernel(cases, all, NULL, &cases_all_operations(cases, type)->kernel, source);
 }
 
-/* As many reductions as a kernel can have, with the largest states: they must not take more shared memory than there
- * is. */
-static void add_reductions(struct cases *cases, struct compiled *all, struct strbuf *source) {
-    enum { MANY = 16 };
+/* As many reductions as a kernel can have, with the largest states. */
+enum { MANY = 16, KINDS = 3 };
+
+static struct ir_kernel *many_reductions(struct cases *cases, int kind, const char *name, int n_par) {
     static const struct {
-        const char *name, *op, *result;
+        const char *op, *result;
         bool counted;
-    } kinds[] = {{"var", "var", "f64", false}, {"nanvar", "var", "f64", true}, {"argmax", "argmax", "i64", false}};
-    for (size_t kind = 0; kind < sizeof kinds / sizeof *kinds; kind++) {
-        struct strbuf text;
-        strbuf_init(&text, &cases->arena);
-        strbuf_printf(&text, "kernel \"ptx_many_%s\" lanes par 0 red 1 sizes 0 width 32 {\n", kinds[kind].name);
-        strbuf_puts(&text, "operand 0 read f64 rank 1 uses 0\noperand 1 read bool rank 1 uses 0\n");
-        for (int i = 0; i < MANY; i++) strbuf_printf(&text, "operand %d write %s rank 0\n", 2 + i, kinds[kind].result);
-        strbuf_printf(&text, "body {\n%%0 = read 0 : f64\n%%1 = %s : bool\n",
-                      kinds[kind].counted ? "read 1" : "const true");
-        for (int i = 0; i < MANY; i++)
-            strbuf_printf(&text, "%%%d = const %d.5 : f64\n%%%d = mul %%0, %%%d : f64\n", 2 * i + 2, i, 2 * i + 3,
-                          2 * i + 2);
-        strbuf_puts(&text, "yield ");
-        for (int i = 0; i < MANY; i++) strbuf_printf(&text, "%s%%%d, %%1", i ? ", " : "", 2 * i + 3);
-        strbuf_puts(&text, "\n}\n");
-        for (int i = 0; i < MANY; i++)
-            strbuf_printf(&text, "reduce %s %s of %d\n", kinds[kind].op, kinds[kind].result, 2 * i);
-        strbuf_puts(&text, "epilogue(");
-        for (int i = 0; i < MANY; i++)
-            strbuf_printf(&text, "%s%%%d: %s", i ? ", " : "", 2 * MANY + 2 + i, kinds[kind].result);
-        strbuf_puts(&text, ") {\n");
-        for (int i = 0; i < MANY; i++) strbuf_printf(&text, "store %d, %%%d\n", 2 + i, 2 * MANY + 2 + i);
-        strbuf_puts(&text, "yield\n}\n}\n");
-        struct ir_kernel *kernel = parse_kernel(&cases->arena, strbuf_text(&text), &cases->why);
-        if (!kernel) fail_msg("%s\n%s", strbuf_text(&cases->why), strbuf_text(&text));
-        enum ptx_access access[MANY + 2] = {PTX_UNIT, PTX_UNIT};
-        const struct ptx_variant variant = {.access = access, .aligned = true, .single_row = true, .ulp = 4};
-        struct ptx_kernel out;
-        assert_true(ptx_emit(&cases->arena, kernel, &variant, &out, &cases->why));
+    } kinds[KINDS] = {{"var", "f64", false}, {"var", "f64", true}, {"argmax", "i64", false}};
+    const char *op = kinds[kind].op, *result = kinds[kind].result, *uses = n_par ? "0, 1" : "0";
+    struct strbuf text;
+    strbuf_init(&text, &cases->arena);
+    strbuf_printf(&text, "kernel \"%s_%d\" lanes par %d red 1 sizes 0 width 32 {\n", name, kind, n_par);
+    strbuf_printf(&text, "operand 0 read f64 rank 1 uses %s\noperand 1 read bool rank 1 uses %s\n", uses, uses);
+    for (int i = 0; i < MANY; i++) strbuf_printf(&text, "operand %d write %s rank %d\n", 2 + i, result, n_par);
+    strbuf_printf(&text, "body {\n%%0 = read 0 : f64\n%%1 = %s : bool\n",
+                  kinds[kind].counted ? "read 1" : "const true");
+    for (int i = 0; i < MANY; i++)
+        strbuf_printf(&text, "%%%d = const %d.5 : f64\n%%%d = mul %%0, %%%d : f64\n", 2 * i + 2, i, 2 * i + 3,
+                      2 * i + 2);
+    strbuf_puts(&text, "yield ");
+    for (int i = 0; i < MANY; i++) strbuf_printf(&text, "%s%%%d, %%1", i ? ", " : "", 2 * i + 3);
+    strbuf_puts(&text, "\n}\n");
+    for (int i = 0; i < MANY; i++) strbuf_printf(&text, "reduce %s %s of %d\n", op, result, 2 * i);
+    strbuf_puts(&text, "epilogue(");
+    for (int i = 0; i < MANY; i++) strbuf_printf(&text, "%s%%%d: %s", i ? ", " : "", 2 * MANY + 2 + i, result);
+    strbuf_puts(&text, ") {\n");
+    for (int i = 0; i < MANY; i++) strbuf_printf(&text, "store %d, %%%d\n", 2 + i, 2 * MANY + 2 + i);
+    strbuf_puts(&text, "yield\n}\n}\n");
+    struct ir_kernel *kernel = parse_kernel(&cases->arena, strbuf_text(&text), &cases->why);
+    if (!kernel) fail_msg("%s\n%s", strbuf_text(&cases->why), strbuf_text(&text));
+    return kernel;
+}
+
+/* Neither alone nor together must they take more shared memory than there is. */
+static void add_reductions(struct cases *cases, struct compiled *all, struct strbuf *source) {
+    static const enum ptx_access access[MANY + 2] = {PTX_UNIT, PTX_UNIT};
+    static const bool exchanged[MANY + 2];
+    int none[MANY + 2];
+    for (int k = 0; k < MANY + 2; k++) none[k] = -1;
+    const struct ptx_variant alone = {.access = access, .aligned = true, .single_row = true, .ulp = 4},
+                             rows = {.access = access, .aligned = true, .ulp = 4};
+    struct ptx_stage stages[KINDS];
+    struct ptx_kernel out;
+    for (int kind = 0; kind < KINDS; kind++) {
+        struct ir_kernel *kernel = many_reductions(cases, kind, "ptx_many", 0);
+        assert_true(ptx_emit(&cases->arena, kernel, &alone, &out, &cases->why));
         add_kernel(cases, all, NULL, &out, source);
+        stages[kind] = (struct ptx_stage){many_reductions(cases, kind, "stage", 1), &rows, none, exchanged};
+    }
+    assert_true(ptx_emit_rows(&cases->arena, "ptx_many_rows", 1, KINDS, stages, 0, &out, &cases->why));
+    add_kernel(cases, all, NULL, &out, source);
+}
+
+/* Several kernels in one. */
+static void add_rows(struct cases *cases, struct compiled *all, struct strbuf *source) {
+    for (int i = 0; i < ROWS_FILES; i++) {
+        static struct rows_case one;
+        rows_read(&cases->arena, rows_files[i], &one);
+        const struct ptx_kernel kernel = rows_emit(&cases->arena, &one);
+        add_kernel(cases, all, NULL, &kernel, source);
     }
 }
 
@@ -140,6 +145,7 @@ static int open_and_compile(void **state) {
     add_functions(cases, &all, &source);
     add_integers(cases, &all, &source);
     add_reductions(cases, &all, &source);
+    add_rows(cases, &all, &source);
     compile(cases, &all, strbuf_text(&source));
     return 0;
 }
@@ -202,11 +208,40 @@ static void vectors_are_moved_whole(void **state) {
     assert_true(checked >= 5);
 }
 
+/* What a stage reads that another one wrote must come from where that went: not through the read-only cache, into which
+ * all else that is read may go. Scratch may be shared memory. */
+static void exchanged_memory_is_read_as_it_is(void **state) {
+    struct cases *cases = *state;
+    for (int i = 0; i < ROWS_FILES; i++) {
+        static struct rows_case one;
+        rows_read(&cases->arena, rows_files[i], &one);
+        bool exchanged = false, read = false, scratch = false;
+        for (int s = 0; s < one.n_stages; s++)
+            for (int k = 0; k < one.stages[s].kernel->n_operands; k++) {
+                if (one.stages[s].kernel->operands[k].kind != OPERAND_READ || one.access[s][k] == PTX_BY_VALUE)
+                    continue;
+                exchanged |= one.exchanged[s][k];
+                scratch |= one.scratch[s][k] >= 0;
+                read |= one.exchange[s][k] < 0 && one.scratch[s][k] < 0;
+            }
+        const char *text = strstr(all.ptx, arena_printf(&cases->arena, ".entry k_%s(", one.name)),
+                   *end = strstr(text, "\n}");
+        const int cached = count(text, end, "ld.global.nc."), others = count(text, end, "ld.global.") - cached,
+                  generic = count(text, end, "\tld.b") + count(text, end, "\tld.f") + count(text, end, "\tld.u") +
+                            count(text, end, "\tld.v");
+        print_message("%s: %d read-only, %d global, %d generic loads\n", one.name, cached, others, generic);
+        assert_int_equal(cached > 0, read);
+        assert_int_equal(others > 0, exchanged);
+        assert_int_equal(generic > 0, scratch);
+    }
+}
+
 int main(void) {
     if (!WEFT_NVCC[0] || !strcmp(WEFT_NVCC, "WEFT_NVCC-NOTFOUND")) {
         puts("skipped: there is no nvcc");
         return 77;
     }
-    const struct CMUnitTest tests[] = {cmocka_unit_test(nothing_is_spilled), cmocka_unit_test(vectors_are_moved_whole)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(nothing_is_spilled), cmocka_unit_test(vectors_are_moved_whole),
+                                       cmocka_unit_test(exchanged_memory_is_read_as_it_is)};
     return cmocka_run_group_tests(tests, open_and_compile, cases_close);
 }

@@ -9,11 +9,7 @@
 
 #include <cmocka.h>
 
-#include "codegen/ptx/ptx.h"
-
-/* As in codegen/ptx/emit_reduce.h. */
-enum { ROWS, LENGTH, ITEMS, SEGMENTS, TEAMS, SPAN };
-enum { C_LENGTH, C_ITEMS, C_SEGMENTS, C_ACROSS, C_RUNS, C_SPAN, C_LEVELS };
+#include "codegen/ptx/emit_reduce.h"
 
 static const struct ptx_limits devices[] = {{1, 256}, {4, 1024}, {132, 2048}, {200, 1536}, {5000, 2048}};
 enum { DEVICES = sizeof devices / sizeof *devices };
@@ -49,33 +45,33 @@ static void check_rows(int64_t rows, int64_t length, int lanes, size_t state_byt
     struct ptx_grid grid;
     ptx_shape(&kernel, extents, 0, limits, &grid);
     const int64_t *v = grid.value;
-    assert_int_equal(v[ROWS], rows);
-    assert_int_equal(v[LENGTH], length);
-    check_grid(&grid, v[ITEMS]);
-    const int64_t members = (int64_t)1 << v[TEAMS], sets = up(rows, 4 / members), groups = up(blocks, members);
-    assert_in_range(v[TEAMS], 0, 2);
-    assert_int_equal(v[ITEMS], sets * v[SEGMENTS]);
-    if (v[SEGMENTS] > 1) {
+    assert_int_equal(v[LANES_ROWS], rows);
+    assert_int_equal(v[LANES_LENGTH], length);
+    check_grid(&grid, v[LANES_ITEMS]);
+    const int64_t members = (int64_t)1 << v[LANES_TEAMS], sets = up(rows, 4 / members), groups = up(blocks, members);
+    assert_in_range(v[LANES_TEAMS], 0, 2);
+    assert_int_equal(v[LANES_ITEMS], sets * v[LANES_SEGMENTS]);
+    if (v[LANES_SEGMENTS] > 1) {
         assert_int_equal(members, 4); /* one row a thread block */
         assert_int_equal(grid.n_counters, rows);
-        assert_int_equal(grid.partial_bytes, (size_t)v[ITEMS] * state_bytes);
-        assert_true(v[SEGMENTS] <= 256 * (state_bytes <= 32 ? 8 : state_bytes <= 64 ? 4 : state_bytes <= 128 ? 2 : 1));
-        assert_true((v[SEGMENTS] - 1) << v[SPAN] < groups); /* none is empty */
+        assert_int_equal(grid.partial_bytes, (size_t)v[LANES_ITEMS] * state_bytes);
+        assert_true(v[LANES_SEGMENTS] <= 256 * (state_bytes <= 8 ? 4 : 2));
+        assert_true((v[LANES_SEGMENTS] - 1) << v[LANES_SPAN] < groups); /* none is empty */
     } else {
-        assert_true(groups <= 1 || v[SPAN] >= 62 || groups <= (int64_t)1 << v[SPAN]);
+        assert_true(groups <= 1 || v[LANES_SPAN] >= 62 || groups <= (int64_t)1 << v[LANES_SPAN]);
         if (members < 4) assert_true(groups <= 1);
     }
     /* Segments are neighbours: what the last one ends with covers all. */
-    assert_true(v[SEGMENTS] << v[SPAN] >= groups);
+    assert_true(v[LANES_SEGMENTS] << v[LANES_SPAN] >= groups);
     if (rows * blocks > 5000) return;
     unsigned char *seen = calloc((size_t)(rows * blocks + 1), 1);
-    for (int64_t item = 0; item < v[ITEMS]; item++) {
-        const int64_t set = item / v[SEGMENTS], segment = item % v[SEGMENTS], first = segment << v[SPAN],
-                      end = first + ((int64_t)1 << v[SPAN]);
+    for (int64_t item = 0; item < v[LANES_ITEMS]; item++) {
+        const int64_t set = item / v[LANES_SEGMENTS], segment = item % v[LANES_SEGMENTS],
+                      first = segment << v[LANES_SPAN], end = first + ((int64_t)1 << v[LANES_SPAN]);
         for (int team = 0; team < 4; team++) {
-            const int64_t row = (set << (2 - v[TEAMS])) + (team >> v[TEAMS]);
+            const int64_t row = (set << (2 - v[LANES_TEAMS])) + (team >> v[LANES_TEAMS]);
             for (int64_t g = first; g < end && g < groups; g++) {
-                const int64_t b = (g << v[TEAMS]) + (team & (members - 1));
+                const int64_t b = (g << v[LANES_TEAMS]) + (team & (members - 1));
                 if (row < rows && b < blocks) seen[row * blocks + b]++;
             }
         }
@@ -127,11 +123,11 @@ static void test_short_rows(void **state) {
         const int64_t extents[] = {rows, 2, 100};
         struct ptx_grid grid;
         ptx_shape(&kernel, extents, 0, &devices[2], &grid);
-        assert_int_equal(grid.value[ROWS], 2 * rows);
-        assert_int_equal(grid.value[ITEMS], up(2 * rows, 16));
-        assert_int_equal(grid.value[SEGMENTS], 1);
+        assert_int_equal(grid.value[LANES_ROWS], 2 * rows);
+        assert_int_equal(grid.value[LANES_ITEMS], up(2 * rows, 16));
+        assert_int_equal(grid.value[LANES_SEGMENTS], 1);
         assert_int_equal(grid.partial_bytes, 0);
-        assert_in_range(grid.grid[0], 1, grid.value[ITEMS]); /* the rest by turns */
+        assert_in_range(grid.grid[0], 1, grid.value[LANES_ITEMS]); /* the rest by turns */
     }
 }
 
@@ -143,37 +139,37 @@ static void check_columns(int64_t outer, int64_t columns, int64_t length, int ve
     struct ptx_grid grid;
     ptx_shape(&kernel, extents, 0, limits, &grid);
     const int64_t *v = grid.value;
-    check_grid(&grid, v[C_ITEMS]);
-    const int64_t across = (int64_t)1 << v[C_ACROSS], runs = (int64_t)1 << v[C_RUNS], wide = vector * across,
-                  tiles = up(columns, wide);
+    check_grid(&grid, v[COLUMNS_ITEMS]);
+    const int64_t across = (int64_t)1 << v[COLUMNS_ACROSS], runs = (int64_t)1 << v[COLUMNS_RUNS],
+                  wide = vector * across, tiles = up(columns, wide);
     const int64_t each = 256 / (across * runs), parts = up(length, 64), groups = up(parts, runs),
                   sets = up(outer * tiles, each);
-    assert_in_range(v[C_ACROSS], 0, 5);
-    assert_in_range(v[C_ACROSS] + v[C_RUNS], 0, 8);
-    assert_int_equal(v[C_LENGTH], length);
-    assert_int_equal(v[C_ITEMS], sets * v[C_SEGMENTS]);
-    assert_true(v[C_SEGMENTS] << v[C_SPAN] >= groups);
-    assert_true(v[C_SEGMENTS] == 1 || (v[C_SEGMENTS] - 1) << v[C_SPAN] < groups);
-    assert_true(v[C_LEVELS] >= v[C_SPAN]);
+    assert_in_range(v[COLUMNS_ACROSS], 0, 5);
+    assert_in_range(v[COLUMNS_ACROSS] + v[COLUMNS_RUNS], 0, 8);
+    assert_int_equal(v[COLUMNS_LENGTH], length);
+    assert_int_equal(v[COLUMNS_ITEMS], sets * v[COLUMNS_SEGMENTS]);
+    assert_true(v[COLUMNS_SEGMENTS] << v[COLUMNS_SPAN] >= groups);
+    assert_true(v[COLUMNS_SEGMENTS] == 1 || (v[COLUMNS_SEGMENTS] - 1) << v[COLUMNS_SPAN] < groups);
+    assert_true(v[COLUMNS_LEVELS] >= v[COLUMNS_SPAN]);
     const size_t bytes = (size_t)vector * state_bytes;
     const int64_t stacked = bytes >= 256 ? 1 : (int64_t)(256 / bytes), chunk = 2;
     if (groups > 1) assert_true(across * each <= 32); /* places on the stack of pending states */
     int64_t states = 0;
-    if (v[C_SEGMENTS] > 1) {
+    if (v[COLUMNS_SEGMENTS] > 1) {
         assert_int_equal(grid.n_counters, sets);
-        states = v[C_ITEMS];
-        assert_true(up(v[C_SEGMENTS], chunk * runs) <= (int64_t)1 << v[C_LEVELS]);
+        states = v[COLUMNS_ITEMS];
+        assert_true(up(v[COLUMNS_SEGMENTS], chunk * runs) <= (int64_t)1 << v[COLUMNS_LEVELS]);
     }
-    if (v[C_LEVELS] > stacked) states += v[C_ITEMS] * (v[C_LEVELS] - stacked);
+    if (v[COLUMNS_LEVELS] > stacked) states += v[COLUMNS_ITEMS] * (v[COLUMNS_LEVELS] - stacked);
     assert_true(grid.partial_bytes >= (size_t)(states * across * each) * bytes);
     if (parts == 0 || outer * columns * parts > 5000) return;
     unsigned char *seen = calloc((size_t)(outer * columns * parts + 1), 1);
-    for (int64_t item = 0; item < v[C_ITEMS]; item++)
+    for (int64_t item = 0; item < v[COLUMNS_ITEMS]; item++)
         for (int t = 0; t < 256; t++) {
-            const int64_t set = item / v[C_SEGMENTS], first = item % v[C_SEGMENTS] << v[C_SPAN];
+            const int64_t set = item / v[COLUMNS_SEGMENTS], first = item % v[COLUMNS_SEGMENTS] << v[COLUMNS_SPAN];
             const int64_t tile = set * each + t / (across * runs), y = t / across % runs;
             const int64_t column = tile % tiles * wide + t % across * vector;
-            for (int64_t g = first; g < first + ((int64_t)1 << v[C_SPAN]) && g < groups; g++)
+            for (int64_t g = first; g < first + ((int64_t)1 << v[COLUMNS_SPAN]) && g < groups; g++)
                 for (int64_t c = column; c < column + vector; c++)
                     if (tile / tiles < outer && c < columns && g * runs + y < parts)
                         seen[(tile / tiles * columns + c) * parts + g * runs + y]++;

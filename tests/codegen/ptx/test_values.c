@@ -18,23 +18,19 @@ static const struct span nowhere = {0, 0};
 
 /* --- a device with one thread ------------------------------------------------------------------------------------- */
 
-static double math_f64(int function, double x, double y) {
-    static const char *const names[] = {
+static const char *const function_names[] = {
 #define SHIM_FUNCTION(name, arity) #name,
 #include "gpu/shim/functions.def"
 #undef SHIM_FUNCTION
-    };
-    const struct op_info *info = &op_info[op_from_ir_name(names[function])];
+};
+
+static double math_f64(int function, double x, double y) {
+    const struct op_info *info = &op_info[op_from_ir_name(function_names[function])];
     return info->arity == 1 ? info->eval1(x) : info->eval2(x, y);
 }
 
 static float math_f32(int function, float x, float y) {
-    static const char *const names[] = {
-#define SHIM_FUNCTION(name, arity) #name,
-#include "gpu/shim/functions.def"
-#undef SHIM_FUNCTION
-    };
-    const struct op_info *info = &op_info[op_from_ir_name(names[function])];
+    const struct op_info *info = &op_info[op_from_ir_name(function_names[function])];
     return info->arity == 1 ? info->eval1f(x) : info->eval2f(x, y);
 }
 
@@ -51,7 +47,7 @@ static unsigned active_mask(void) {
 static const struct shim_host host = {
     .active_mask = active_mask, .pause = pause_nowhere, .fail = fail_kernel, .f64 = math_f64, .f32 = math_f32};
 
-static const struct shim_module *load(struct cases *cases, const char *source, void **library) {
+static const struct shim_module *load(const char *source, void **library) {
     size_t size;
     char *log = NULL;
     void *image = shim_compile(source, "values.cu", 80, &size, &log);
@@ -68,7 +64,6 @@ static const struct shim_module *load(struct cases *cases, const char *source, v
     const struct shim_module *module = dlsym(*library, "shim_module");
     assert_int_equal(module->abi, SHIM_ABI);
     *module->host = &host;
-    (void)cases;
     return module;
 }
 
@@ -277,7 +272,7 @@ static void operations_are_the_evaluators(void **state) {
                       tasks[type]->kernel.source, dtype_name(type));
     }
     void *library;
-    const struct shim_module *module = load(cases, strbuf_text(&source), &library);
+    const struct shim_module *module = load(strbuf_text(&source), &library);
     for (enum dtype type = TY_BOOL; type < TY_COUNT; type++) {
         if (!tasks[type]) continue;
         struct cases_all *task = tasks[type];
@@ -393,7 +388,7 @@ static void every_element_is_written_once(void **state) {
                       kernels[t].source, dtype_name(types[t]));
     }
     void *library;
-    const struct shim_module *module = load(cases, strbuf_text(&source), &library);
+    const struct shim_module *module = load(strbuf_text(&source), &library);
     for (int t = 0; t < 4; t++)
         for (int c = 0; c < 11; c++)
             for (int64_t rows = 1; rows <= 3; rows++)
@@ -438,7 +433,7 @@ static const struct shim_module *load_case(struct cases *cases, const char *name
     for (int i = 0; i < cases->n; i++) {
         if (strcmp(cases->items[i].name, name) != 0) continue;
         *kernel = cases_emit(cases, &cases->items[i]);
-        return load(cases, kernel->source, library);
+        return load(kernel->source, library);
     }
     fail_msg("no case %s", name);
     return NULL;

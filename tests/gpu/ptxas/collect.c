@@ -36,14 +36,29 @@ static bool is_used(const struct ptx_kernel *kernel, int operand) {
     return false;
 }
 
-void collect_text(struct collection *all, const struct ptx_kernel *made, const struct ir_kernel *kernel,
-                  const struct ptx_variant *variant, const char *origin) {
+static bool region_calls(const struct ir_region *region) {
+    for (int i = 0; i < region->n_values; i++) {
+        const struct ir_value *value = region->values[i];
+        if (op_info[value->op].lower == LOWER_CALL) return true;
+        for (int r = 0; r < 2; r++)
+            if (value->regions[r] && region_calls(value->regions[r])) return true;
+    }
+    return false;
+}
+
+/* Whether an elementary function of CUDA's is called. */
+static bool calls_library(const struct ir_kernel *kernel) {
+    return region_calls(&kernel->body) || region_calls(&kernel->epilogue);
+}
+
+struct collected *collect_text(struct collection *all, const struct ptx_kernel *made, const struct ir_kernel *kernel,
+                               const struct ptx_variant *variant, const char *origin) {
     uint64_t hash = 14695981039346656037u + (uint64_t)variant->fast;
     for (const char *c = made->source; *c; c++) hash = (hash ^ (unsigned char)*c) * 1099511628211u;
     struct collected **bucket = &all->bucket[hash % COLLECT_BUCKETS];
     all->texts++;
     for (struct collected *c = *bucket; c; c = c->next)
-        if (c->hash == hash && c->fast == variant->fast && strcmp(c->text, made->source) == 0) return;
+        if (c->hash == hash && c->fast == variant->fast && strcmp(c->text, made->source) == 0) return c;
     struct collected *c = must(calloc(1, sizeof *c));
     *c = (struct collected){.next = *bucket,
                             .text = must(strdup(made->source)),
@@ -51,8 +66,8 @@ void collect_text(struct collection *all, const struct ptx_kernel *made, const s
                             .kind = kernel->kind,
                             .vector = made->vector,
                             .device_stack = made->device_stack,
-                            .fast = variant->fast,
-                            .minor = all->minor};
+                            .calls_library = calls_library(kernel),
+                            .fast = variant->fast};
     *bucket = c;
     snprintf(c->origin, sizeof c->origin, "%s", origin);
     for (int k = 0; k < kernel->n_operands; k++) {
@@ -67,6 +82,7 @@ void collect_text(struct collection *all, const struct ptx_kernel *made, const s
         all->items = must(realloc(all->items, sizeof *all->items * (size_t)all->capacity));
     }
     all->items[all->n++] = c;
+    return c;
 }
 
 struct emitting {
@@ -74,6 +90,7 @@ struct emitting {
     struct arena arena;
     const struct plan_entry *entry;
     const struct plan_launch *launch;
+    const struct plan_rows *rows;
     const struct kernel_variant *like;
     const char *origin;
 };
@@ -116,21 +133,64 @@ static void collect_launch(struct collection *all, const struct plan_entry *entr
     arena_free(&e.arena);
 }
 
+/* Launches that run as one, row by row. Their names go, too. */
+static void emit_rows(void *argument) {
+    struct emitting *e = argument;
+    const struct plan_rows *rows = e->rows;
+    struct ptx_stage stages[PLAN_MAX_ROWS];
+    const char *names[PLAN_MAX_ROWS];
+    struct ptx_kernel made = {0};
+    struct strbuf why;
+    strbuf_init(&why, &e->arena);
+    emit_gpu_stages(e->entry, rows, &e->arena, stages);
+    for (int i = 0; i < rows->n_launches; i++) {
+        names[i] = stages[i].kernel->name;
+        stages[i].kernel->name = arena_printf(&e->arena, "stage_%d", i);
+    }
+    bool ok =
+        ptx_emit_rows(&e->arena, COLLECT_NAME, rows->outer, rows->n_launches, stages, rows->n_scratch, &made, &why);
+    for (int i = 0; i < rows->n_launches; i++) stages[i].kernel->name = names[i];
+    if (ok) {
+        char origin[256];
+        snprintf(origin, sizeof origin, "%s, %s", e->origin, rows->name);
+        struct collected *c = collect_text(e->all, &made, stages[0].kernel, stages[0].variant, origin);
+        for (int i = 0; i < rows->n_launches; i++) c->calls_library |= calls_library(stages[i].kernel);
+    } else {
+        fprintf(stderr, "%s, %s: %s\n", e->origin, rows->name, strbuf_text(&why));
+        e->all->failures++;
+    }
+}
+
+static void collect_rows(struct collection *all, const struct plan_entry *entry, const struct plan_rows *rows,
+                         const char *origin) {
+    struct emitting e = {.all = all, .entry = entry, .rows = rows, .origin = origin};
+    arena_init(&e.arena, &all->context->mem);
+    all->kernels++;
+    if (!arena_try(&e.arena, emit_rows, &e)) must(NULL);
+    arena_free(&e.arena);
+}
+
 void collect_function(struct collection *all, jit_function *function, const char *origin) {
     all->programs++;
-    for (struct plan_entry *entry = atomic_load(&function->entries); entry; entry = entry->next)
+    for (struct plan_entry *entry = atomic_load(&function->entries); entry; entry = entry->next) {
         for (int i = 0; i < entry->plan->n_launches; i++) {
             const struct kernel_variant *v = atomic_load(&entry->launches[i].variants);
             if (!v) collect_launch(all, entry, entry->plan->launches[i], NULL, origin);
             for (; v; v = v->next) collect_launch(all, entry, entry->plan->launches[i], v, origin);
         }
+        for (int i = 0; i < entry->plan->n_rows; i++) collect_rows(all, entry, entry->plan->rows[i], origin);
+    }
 }
 
 /* --- programs ----------------------------------------------------------------------------------------------------- */
 
-/* Runs the program, whatever comes of it, and collects. */
-static void run(struct collection *all, const char *source, const DLTensor *const given[], const char *const names[],
-                int n_given, const char *origin) {
+enum how {
+    RUN,    /* on the CPU, whatever comes of it */
+    PREPARE /* as for contiguous arrays, without compiling anything for the CPU */
+};
+
+static void add_program(struct collection *all, enum how how, const char *source, const DLTensor *const given[],
+                        const char *const names[], int n_given, const char *origin) {
     enum { MOST = 16 };
     jit_error error = {0};
     jit_function *function = jit_compile(all->context, source, &error);
@@ -141,7 +201,9 @@ static void run(struct collection *all, const char *source, const DLTensor *cons
     for (int i = 0; i < n_in && i < MOST; i++)
         for (int k = 0; k < n_given; k++)
             if (strcmp(jit_input_name(function, i), names[k]) == 0) in[i] = given[k];
-    if (n_in <= MOST && n_out <= MOST) jit_call_alloc(function, in, n_in, out, n_out, NULL, &error);
+    struct plan_entry *entry;
+    if (how == PREPARE && n_in <= MOST) call_entry(function, in, n_in, &entry, &error);
+    if (how == RUN && n_in <= MOST && n_out <= MOST) jit_call_alloc(function, in, n_in, out, n_out, NULL, &error);
     for (int i = 0; i < MOST; i++)
         if (out[i]) out[i]->deleter(out[i]);
     collect_function(all, function, origin);
@@ -165,7 +227,7 @@ void collect_corpus(struct collection *all, const char *path) {
             given[j] = k->input[j].is_default ? NULL : &k->input[j].tensor;
             names[j] = k->input[j].name;
         }
-        run(all, k->source, given, names, k->n_input, origin);
+        add_program(all, RUN, k->source, given, names, k->n_input, origin);
     }
     corpus_free(file);
 }
@@ -186,7 +248,6 @@ static void substitute(const struct corpus_promotion *row, char *out, size_t siz
 void collect_promotion(struct collection *all, const char *path) {
     int count;
     struct corpus_promotion *rows = corpus_read_promotion(path, &count);
-    all->minor = true;
     for (int i = 0; i < count; i++) {
         uint64_t data[2][5] = {{1, 1, 1, 1, 1}, {1, 1, 1, 1, 1}};
         int64_t shape[1] = {5};
@@ -203,9 +264,8 @@ void collect_promotion(struct collection *all, const char *path) {
         substitute(&rows[i], source, sizeof source);
         snprintf(origin, sizeof origin, "promotion.txt: %s, %s %s", rows[i].expression, rows[i].operand[0],
                  rows[i].operand[1]);
-        run(all, source, given, names, 2, origin);
+        add_program(all, PREPARE, source, given, names, 2, origin);
     }
-    all->minor = false;
     free(rows);
 }
 
@@ -233,9 +293,7 @@ void collect_random(struct collection *all, uint64_t seed) {
     }
     char origin[64];
     snprintf(origin, sizeof origin, "random program %llu", (unsigned long long)seed);
-    all->minor = true;
-    run(all, random_program_text(&arena, &program, NULL), given, names, program.n_inputs, origin);
-    all->minor = false;
+    add_program(all, RUN, random_program_text(&arena, &program, NULL), given, names, program.n_inputs, origin);
     arena_free(&arena);
 }
 

@@ -1,7 +1,8 @@
 /* collect.h: the kernels of programs, as CUDA C, each text once.
  *
  * Programs are run on the CPU, so that every kernel is met in the layouts that its arrays really have; each layout is
- * then emitted for a GPU. Kernels that no run reaches are emitted for contiguous arrays.
+ * then emitted for a GPU. Kernels that no run reaches are emitted for contiguous arrays, and so are those of the list
+ * of result types, whose thousands of programs would take a minute to compile for the CPU.
  */
 #ifndef TESTS_GPU_PTXAS_COLLECT_H
 #define TESTS_GPU_PTXAS_COLLECT_H
@@ -21,14 +22,13 @@ struct collected {
     int vector;        /* elements in one access; 1: no vectors */
     int reads, writes; /* bytes of the narrowest group of elements that is read, written at once; 0: there is none */
     bool device_stack, fast;
-    bool minor; /* of a random program, or one of thousands much alike */
+    bool calls_library; /* an elementary function of CUDA's */
 };
 
 enum { COLLECT_BUCKETS = 4096 };
 
 struct collection {
     jit_context *context;
-    bool minor; /* of what comes next */
     struct collected **items;
     int n, capacity;
     struct collected *bucket[COLLECT_BUCKETS];
@@ -40,8 +40,8 @@ void collect_begin(struct collection *all, jit_context *context);
 void collect_end(struct collection *all);
 
 /* One text, whose function is called COLLECT_NAME. */
-void collect_text(struct collection *all, const struct ptx_kernel *made, const struct ir_kernel *kernel,
-                  const struct ptx_variant *variant, const char *origin);
+struct collected *collect_text(struct collection *all, const struct ptx_kernel *made, const struct ir_kernel *kernel,
+                               const struct ptx_variant *variant, const char *origin);
 /* The kernels of a function, in all variants of its launches so far. `origin`: for messages. */
 void collect_function(struct collection *all, jit_function *function, const char *origin);
 /* A file of the corpus. */

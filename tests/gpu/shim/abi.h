@@ -4,7 +4,7 @@
 #ifndef SHIM_ABI_H
 #define SHIM_ABI_H
 
-enum { SHIM_ABI = 3 };
+enum { SHIM_ABI = 4 };
 
 enum shim_function {
 #define SHIM_FUNCTION(name, arity) SHIM_##name,
@@ -57,6 +57,7 @@ struct shim_module {
     const struct shim_host **host;
     struct shim_dim *thread, *block, *block_size, *grid; /* threadIdx, blockIdx, blockDim, gridDim */
     char *shared, *shared_end;                           /* __shared__ variables, and little else */
+    char **dynamic;                                      /* dynamic shared memory of a launch */
 };
 
 #endif

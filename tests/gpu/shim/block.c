@@ -14,6 +14,9 @@
 #include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
+#ifdef __SANITIZE_THREAD__
+#include <sanitizer/tsan_interface.h>
+#endif
 #if !defined(__x86_64__)
 #include <ucontext.h>
 #endif
@@ -24,12 +27,14 @@ void shim_unlock(void);
 /* --- fibers
  * ------------------------------------------------------------------------------------------------------------- */
 
+enum { GUARD = SHIM_ASAN ? 0 : 64, SHIM_GUARD = 0x5A }; /* bytes on either side of dynamic shared memory */
 enum { STACK_BYTES = SHIM_ASAN ? 512 * 1024 : 128 * 1024, MAX_THREADS = 1024, WARP = 32 };
 
 struct fiber {
     char *stack; /* NULL: the thread that runs the launch */
     size_t stack_bytes;
     void *fake_stack; /* AddressSanitizer's */
+    void *known;      /* ThreadSanitizer's */
 #if defined(__x86_64__)
     void *sp;
 #else
@@ -85,6 +90,9 @@ static void switch_to(struct fiber *to) {
 #endif
     came_from = from;
     here = to;
+#ifdef __SANITIZE_THREAD__
+    __tsan_switch_to_fiber(to->known, 0);
+#endif
 #if defined(__x86_64__)
     shim_switch_stacks(&from->sp, to->sp);
 #else
@@ -111,6 +119,10 @@ static bool prepare(struct fiber *fiber) {
         fiber->stack_bytes = STACK_BYTES;
     }
     fiber->fake_stack = NULL;
+#ifdef __SANITIZE_THREAD__
+    if (fiber->known) __tsan_destroy_fiber(fiber->known);
+    fiber->known = __tsan_create_fiber(0);
+#endif
 #if SHIM_ASAN
     __asan_unpoison_memory_region(fiber->stack, fiber->stack_bytes);
 #endif
@@ -380,6 +392,28 @@ static void poison_shared(const struct shim_module *module) {
     *module->grid = launch->grid;
 }
 
+/* Dynamic shared memory: the sanitizer sees what is beside it; else there are guards. It holds anything, too. */
+static char *dynamic_new(void) {
+    void *all;
+    if (!launch->dynamic) return NULL;
+    if (posix_memalign(&all, 16, launch->dynamic + 2 * GUARD)) return NULL;
+    memset(all, SHIM_GUARD, launch->dynamic + 2 * GUARD);
+    return (char *)all + GUARD;
+}
+
+static void dynamic_fill(char *dynamic) {
+    if (dynamic) memset(dynamic, 0xFB, launch->dynamic);
+    *launch->module->dynamic = dynamic;
+}
+
+static void dynamic_check(const char *dynamic) {
+    for (int i = 0; dynamic && i < GUARD; i++)
+        if (dynamic[-1 - i] != SHIM_GUARD || dynamic[launch->dynamic + (unsigned)i] != SHIM_GUARD) {
+            fail("it wrote beside its %u bytes of dynamic shared memory", launch->dynamic);
+            return;
+        }
+}
+
 const char *shim_running_kernel(void) {
     return launch ? launch->kernel->name : NULL;
 }
@@ -387,18 +421,26 @@ const char *shim_running_kernel(void) {
 bool shim_run_launch(const struct shim_launch *what) {
     launch = what;
     here = &home;
+#ifdef __SANITIZE_THREAD__
+    home.known = __tsan_get_current_fiber();
+#endif
     failed = false;
     backwards = launches++ & 1;
     n_threads = (int)(launch->block.x * launch->block.y * launch->block.z);
+    char *dynamic = dynamic_new();
+    if (launch->dynamic && !dynamic) fail("no memory for dynamic shared memory");
     unsigned long long n_blocks = (unsigned long long)launch->grid.x * launch->grid.y * launch->grid.z;
     for (unsigned long long i = 0; i < n_blocks && !failed; i++) {
         unsigned long long b = launches & 2 ? n_blocks - 1 - i : i;
         poison_shared(launch->module);
+        dynamic_fill(dynamic);
         *launch->module->block =
             (struct shim_dim){(unsigned)(b % launch->grid.x), (unsigned)(b / launch->grid.x % launch->grid.y),
                               (unsigned)(b / launch->grid.x / launch->grid.y)};
         run_block();
+        if (!failed) dynamic_check(dynamic);
     }
+    if (dynamic) free(dynamic - GUARD);
     const char *name = launch->kernel->name;
     launch = NULL;
     if (failed) {

@@ -106,6 +106,24 @@ static int describe_kernels(const char *source, struct text *out) {
     return n;
 }
 
+/* "extern __shared__ T name[];" is an array wherever the launch has it: T *const name. */
+static void add_source(const char *source, struct text *out) {
+    static const char mark[] = "extern __shared__ ";
+    for (const char *at; (at = strstr(source, mark)); source = at) {
+        add(out, source, (size_t)(at - source));
+        at += sizeof mark - 1;
+        const char *end = at + strcspn(at, "["), *name = end;
+        while (name > at && is_name(name[-1])) name--;
+        const int type_length = (int)(name - at), name_length = (int)(end - name);
+        char text[300];
+        snprintf(text, sizeof text, "%.*s *const %.*s = (%.*s *)shim_dynamic", type_length, at, name_length, name,
+                 type_length, at);
+        add_text(out, text);
+        at = end + strcspn(end, ";");
+    }
+    add_text(out, source);
+}
+
 /* --- remembering
  * --------------------------------------------------------------------------------------------------------------- */
 
@@ -385,7 +403,7 @@ void *shim_compile(const char *source, const char *name, int arch, size_t *size,
     char text[100], path[600], output[500];
     snprintf(text, sizeof text, "#define SHIM_ARCH %d\n#line 1 \"<stdin>\"\n", arch);
     add_text(&input, text);
-    add_text(&input, source);
+    add_source(source, &input);
     describe_kernels(source, &input);
 
     struct command command;

@@ -17,6 +17,7 @@
 struct CUfunc_st {
     CUmodule module;
     const struct shim_kernel *kernel;
+    int dynamic; /* bytes of dynamic shared memory that it may have */
 };
 
 struct CUmod_st {
@@ -57,6 +58,12 @@ static void *open_image(const void *image, size_t size, char path[500]) {
     return handle;
 }
 
+enum { SHARED_BYTES = 49152, SHARED_BYTES_OPTIN = 101376 }; /* of a thread block: without asking, and at most */
+
+static int static_bytes(const struct shim_module *module) {
+    return (int)(module->shared_end - module->shared);
+}
+
 static bool runs_on(int image, int device) {
     return image / 10 == device / 10 && image <= device;
 }
@@ -94,7 +101,7 @@ static CUresult load(CUmodule *out, const void *image) {
     made->module = module;
     made->functions = calloc(module->n_kernels + 1, sizeof *made->functions);
     for (unsigned i = 0; made->functions && i < module->n_kernels; i++)
-        made->functions[i] = (struct CUfunc_st){made, &module->kernels[i]};
+        made->functions[i] = (struct CUfunc_st){made, &module->kernels[i], SHARED_BYTES - static_bytes(module)};
     *out = made;
     return CUDA_SUCCESS;
 }
@@ -183,7 +190,8 @@ SHIM_API cuFuncGetAttribute(int *value, int attribute, CUfunction function) {
     const struct shim_module *module = function->module->module;
     switch (attribute) {
     case CU_FUNC_ATTRIBUTE_MAX_THREADS_PER_BLOCK: *value = (int)max_threads(function); break;
-    case CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES: *value = (int)(module->shared_end - module->shared); break;
+    case CU_FUNC_ATTRIBUTE_SHARED_SIZE_BYTES: *value = static_bytes(module); break;
+    case CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES: *value = function->dynamic; break;
     case CU_FUNC_ATTRIBUTE_NUM_REGS: *value = 32; break;
     case CU_FUNC_ATTRIBUTE_PTX_VERSION:
     case CU_FUNC_ATTRIBUTE_BINARY_VERSION: *value = module->arch; break;
@@ -193,10 +201,15 @@ SHIM_API cuFuncGetAttribute(int *value, int attribute, CUfunction function) {
 }
 
 SHIM_API cuFuncSetAttribute(CUfunction function, int attribute, int value) {
-    (void)value;
     ENTER(NEED_CONTEXT);
     if (attribute < 0 || attribute > CU_FUNC_ATTRIBUTE_LAST) return CUDA_ERROR_INVALID_VALUE;
-    return is_function(function) ? CUDA_SUCCESS : CUDA_ERROR_INVALID_HANDLE;
+    if (!is_function(function)) return CUDA_ERROR_INVALID_HANDLE;
+    if (attribute == CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES) {
+        if (value < 0 || value > SHARED_BYTES_OPTIN - static_bytes(function->module->module))
+            return CUDA_ERROR_INVALID_VALUE;
+        function->dynamic = value;
+    }
+    return CUDA_SUCCESS;
 }
 
 SHIM_API cuOccupancyMaxActiveBlocksPerMultiprocessor(int *blocks, CUfunction function, int block_size, size_t shared) {
@@ -227,8 +240,9 @@ SHIM_API cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned grid_y, u
                  max_threads(function));
         return CUDA_ERROR_INVALID_VALUE;
     }
-    if (shared) {
-        shim_say("%s: dynamic shared memory, which this device has not", kernel->name);
+    if (shared > (unsigned)(function->dynamic > 0 ? function->dynamic : 0)) {
+        shim_say("%s: %u bytes of dynamic shared memory, of which it may have %d", kernel->name, shared,
+                 function->dynamic);
         return CUDA_ERROR_INVALID_VALUE;
     }
     if (extra || (kernel->n && !parameters)) {
@@ -256,6 +270,7 @@ SHIM_API cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned grid_y, u
                                    .module = function->module->module,
                                    .grid = {grid_x, grid_y, grid_z},
                                    .block = {block_x, block_y, block_z},
+                                   .dynamic = shared,
                                    .parameters = (void **)(launch + 1)};
     char *at = (char *)launch + pointers;
     for (unsigned i = 0; i < kernel->n; i++) {

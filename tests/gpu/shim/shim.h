@@ -1,6 +1,7 @@
 /* shim.h: what the files of the fake driver share.
  *
- *   driver.c   entry of every call (lock, counting, failing on purpose), devices, contexts, errors, control.h
+ *   driver.c   entry of every call (lock, counting, failing on purpose), objects, control.h
+ *   context.c  initialisation, devices, contexts, texts of errors
  *   memory.c   allocations: device memory, pinned host memory, pools, what a pointer is
  *   stream.c   streams, events, the queues and the two threads that work them off
  *   copy.c     copies and memset
@@ -26,8 +27,7 @@
 #define EXPORT   __attribute__((visibility("default")))
 #define SHIM_API EXPORT CUresult
 
-/* --- entering -------------------------------------------------------------------------------------------------------
- */
+/* --- entering ----------------------------------------------------------------------------------------------------- */
 
 enum shim_need {
     NEED_NOTHING = 0,
@@ -59,8 +59,7 @@ double shim_now(void);
 void shim_wait_change(void); /* lets the lock go until something changes */
 void shim_signal_change(void);
 
-/* --- objects
- * ----------------------------------------------------------------------------------------------------------- */
+/* --- objects ------------------------------------------------------------------------------------------------------ */
 
 enum shim_kind { KIND_CONTEXT = 1, KIND_STREAM, KIND_EVENT, KIND_MODULE, KIND_POOL };
 
@@ -91,8 +90,9 @@ struct shim_gpu {
 };
 extern struct shim_gpu shim_gpu[SHIM_MAX_DEVICES];
 extern int shim_gpus;
+extern bool shim_initialised; /* by cuInit */
 
-/* The calling thread's current context, never NULL after NEED_CONTEXT. */
+/* The calling thread's current context, or NULL; never that after NEED_CONTEXT. */
 CUcontext shim_current(void);
 /* Ends a context: everything in it is gone. */
 void shim_end_context(CUcontext context);
@@ -103,11 +103,12 @@ struct shim_settings {
     bool lazy, quiet;
     int driver_version;
     CUresult lost;
+    int attribute[CU_DEVICE_ATTRIBUTE_LAST + 1]; /* instead of the device's own, where */
+    bool attribute_given[CU_DEVICE_ATTRIBUTE_LAST + 1];
 };
 extern struct shim_settings shim_settings;
 
-/* --- memory
- * -------------------------------------------------------------------------------------------------------------- */
+/* --- memory ------------------------------------------------------------------------------------------------------- */
 
 enum shim_memory_kind { MEMORY_DEVICE, MEMORY_PINNED, MEMORY_REGISTERED, MEMORY_MANAGED };
 
@@ -129,8 +130,7 @@ void shim_free_memory_of(CUcontext context);
 bool shim_check_guards(void);
 void shim_count_memory(struct shim_live *live);
 
-/* --- streams
- * ---------------------------------------------------------------------------------------------------------------- */
+/* --- streams ------------------------------------------------------------------------------------------------------ */
 
 struct shim_mark { /* one record of an event */
     int references;
@@ -189,13 +189,13 @@ void shim_wait_idle(void);
 /* Streams and events of a context that ends. */
 void shim_free_streams_of(CUcontext context);
 
-/* --- modules and launches
- * ------------------------------------------------------------------------------------------------------ */
+/* --- modules and launches ----------------------------------------------------------------------------------------- */
 
 struct shim_launch {
     const struct shim_kernel *kernel;
     const struct shim_module *module;
     struct shim_dim grid, block;
+    unsigned dynamic;  /* bytes of shared memory besides the kernel's own */
     void **parameters; /* [kernel->n], into the block behind this struct */
 };
 /* Runs it, without the lock. False: it failed (shim_say was told). */

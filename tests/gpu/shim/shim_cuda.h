@@ -28,6 +28,7 @@ const struct shim_host *shim_host;
 typedef struct shim_dim dim3;
 dim3 threadIdx, blockIdx, blockDim, gridDim;
 extern "C" char __bss_start[], _end[];
+char *shim_dynamic; // what `extern __shared__` arrays are; see compile.c
 #pragma GCC visibility pop
 static const int warpSize = 32;
 
@@ -373,6 +374,6 @@ template <class... T, void (*F)(T...)> struct shim_entry<F> {
 #define SHIM_MODULE                                                                                                   \
     extern "C" __attribute__((visibility("default"))) const struct shim_module shim_module = {                        \
         SHIM_ABI, SHIM_ARCH, sizeof shim_kernels / sizeof *shim_kernels, shim_kernels, &shim_host, &threadIdx,         \
-        &blockIdx, &blockDim, &gridDim, __bss_start, _end};
+        &blockIdx, &blockDim, &gridDim, __bss_start, _end, &shim_dynamic};
 
 #endif

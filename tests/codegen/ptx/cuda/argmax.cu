@@ -7,10 +7,9 @@
  *     reduction 1: max, f32
  */
 extern "C" __global__ void __launch_bounds__(256, 3) k0_argmax(
-    const float *__restrict__ in0, long long *__restrict__ out1, float *__restrict__ out2,
-    const long long stride0_0, const long long rows, const long long length, const long long items,
-    const long long segments, const long long teams, const long long span, char *partials,
-    unsigned int *counters)
+    const float *__restrict__ in0, long long *__restrict__ out1, float *__restrict__ out2, const long long stride0_0,
+    const long long rows, const long long length, const long long items, const long long segments,
+    const long long teams, const long long span, char *partials, unsigned int *counters)
 {
     typedef weft_tuple<weft_arg<float, true, false>, weft_fold<float, weft_by_max>> reductions;
     struct input {

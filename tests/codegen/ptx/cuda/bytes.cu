@@ -5,8 +5,8 @@
  *     out2    u8   written: by i0; unit stride
  */
 extern "C" __global__ void __launch_bounds__(256, 1) k0_map(
-    const unsigned char *__restrict__ in0, const unsigned char *__restrict__ in1,
-    unsigned char *__restrict__ out2, const long long n0, const long long head)
+    const unsigned char *__restrict__ in0, const unsigned char *__restrict__ in1, unsigned char *__restrict__ out2,
+    const long long n0, const long long head)
 {
     const long long width = (long long)gridDim.x * blockDim.x; // threads side by side in a row
     const long long column = (long long)blockIdx.x * blockDim.x + threadIdx.x;

@@ -7,8 +7,7 @@
 extern "C" __global__ void __launch_bounds__(256, 3) k0_columns(
     const float *__restrict__ in0, float *__restrict__ out1, const long long n0, const long long stride0_1,
     const long long length, const long long items, const long long segments, const long long across,
-    const long long runs, const long long span, const long long levels, char *partials,
-    unsigned int *counters)
+    const long long runs, const long long span, const long long levels, char *partials, unsigned int *counters)
 {
     typedef weft_tuple<weft_fold<float, weft_by_sum>> reductions;
     struct input {

@@ -10,9 +10,9 @@
  *     out7    bool written: by i0; unit stride
  */
 extern "C" __global__ void __launch_bounds__(256, 1) k0_map(
-    const double *__restrict__ in0, double *__restrict__ out1, float *__restrict__ out2,
-    long long *__restrict__ out3, int *__restrict__ out4, signed char *__restrict__ out5,
-    unsigned long long *__restrict__ out6, unsigned char *__restrict__ out7, const long long n0)
+    const double *__restrict__ in0, double *__restrict__ out1, float *__restrict__ out2, long long *__restrict__ out3,
+    int *__restrict__ out4, signed char *__restrict__ out5, unsigned long long *__restrict__ out6,
+    unsigned char *__restrict__ out7, const long long n0)
 {
     const long long width = (long long)gridDim.x * blockDim.x; // threads side by side in a row
     const long long column = (long long)blockIdx.x * blockDim.x + threadIdx.x;

@@ -4,10 +4,9 @@
  *     out1    u32  written: by i0, i1, i2; strided
  */
 extern "C" __global__ void __launch_bounds__(256, 1) k0_map(
-    const unsigned int *__restrict__ in0, unsigned int *__restrict__ out1, const long long n0,
-    const long long n1, const long long n2, const long long stride0_0, const long long stride0_1,
-    const long long stride0_2, const long long stride1_0, const long long stride1_1,
-    const long long stride1_2)
+    const unsigned int *__restrict__ in0, unsigned int *__restrict__ out1, const long long n0, const long long n1,
+    const long long n2, const long long stride0_0, const long long stride0_1, const long long stride0_2,
+    const long long stride1_0, const long long stride1_1, const long long stride1_2)
 {
     const long long width = (long long)gridDim.x * blockDim.x; // threads side by side in a row
     const long long column = (long long)blockIdx.x * blockDim.x + threadIdx.x;

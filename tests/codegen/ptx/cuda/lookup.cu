@@ -6,10 +6,10 @@
  *     reduction 0: sum, f32
  */
 extern "C" __global__ void __launch_bounds__(256, 1) k0_lookup(
-    const int *__restrict__ in0, const float *__restrict__ whole1, float *__restrict__ out2,
-    const long long stride0_0, const long long size1_0, const long long rows, const long long length,
-    const long long items, const long long segments, const long long teams, const long long span,
-    char *partials, unsigned int *counters, weft_watch *watch, const long long order)
+    const int *__restrict__ in0, const float *__restrict__ whole1, float *__restrict__ out2, const long long stride0_0,
+    const long long size1_0, const long long rows, const long long length, const long long items,
+    const long long segments, const long long teams, const long long span, char *partials, unsigned int *counters,
+    weft_watch *watch, const long long order)
 {
     bool stop = false;
     auto fault = [&](const long long at, const int site, const int operand, const int dim, const long long index,

@@ -8,8 +8,8 @@
 extern "C" __global__ void __launch_bounds__(256, 1) k0_loop_rows(
     const long long *__restrict__ in0, const long long *__restrict__ whole1, long long *__restrict__ out2,
     const long long stride0_0, const long long size1_0, const long long rows, const long long length,
-    const long long items, const long long segments, const long long teams, const long long span,
-    char *partials, unsigned int *counters, weft_watch *watch, const long long order)
+    const long long items, const long long segments, const long long teams, const long long span, char *partials,
+    unsigned int *counters, weft_watch *watch, const long long order)
 {
     bool stop = weft_cancelled(watch, order, 0);
     auto fault = [&](const long long at, const int site, const int operand, const int dim, const long long index,

@@ -6,11 +6,10 @@
  *     reduction 0: sum, f64
  *     reduction 1: var, f64
  */
-extern "C" __global__ void __launch_bounds__(256, 2) k0_mean_var(
-    const double *__restrict__ in0, double *__restrict__ out1, double *__restrict__ out2,
-    const long long number0, const long long rows, const long long length, const long long items,
-    const long long segments, const long long teams, const long long span, char *partials,
-    unsigned int *counters)
+extern "C" __global__ void __launch_bounds__(256, weft_held_resident) k0_mean_var(
+    const double *__restrict__ in0, double *__restrict__ out1, double *__restrict__ out2, const long long number0,
+    const long long rows, const long long length, const long long items, const long long segments,
+    const long long teams, const long long span, char *partials, unsigned int *counters)
 {
     typedef weft_tuple<weft_fold<double, weft_by_sum>, weft_var_of<double, 0>> reductions;
     struct input {

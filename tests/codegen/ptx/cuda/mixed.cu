@@ -11,11 +11,10 @@
  */
 extern "C" __global__ void __launch_bounds__(256, 1) k3_map(
     const double *__restrict__ in0, const int *__restrict__ in1, const unsigned char *__restrict__ in2,
-    const unsigned char given3, const unsigned char x4, double *__restrict__ out5,
-    unsigned char *__restrict__ out6, unsigned short *__restrict__ out7, const long long n0,
-    const long long n1, const long long n2, const long long stride0_0, const long long stride0_1,
-    const long long stride1_0, const long long stride1_2, const long long stride2_1,
-    const long long stride5_0, const long long stride5_1, const long long stride6_0,
+    const unsigned char given3, const unsigned char x4, double *__restrict__ out5, unsigned char *__restrict__ out6,
+    unsigned short *__restrict__ out7, const long long n0, const long long n1, const long long n2,
+    const long long stride0_0, const long long stride0_1, const long long stride1_0, const long long stride1_2,
+    const long long stride2_1, const long long stride5_0, const long long stride5_1, const long long stride6_0,
     const long long stride6_1, const long long stride7_0, const long long stride7_1, const long long number0,
     const long long head)
 {

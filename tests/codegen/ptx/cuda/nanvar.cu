@@ -7,10 +7,9 @@
  *     reduction 1: nanargmin, i64
  */
 extern "C" __global__ void __launch_bounds__(256, 1) k0_nanvar(
-    const float *__restrict__ in0, double *__restrict__ out1, long long *__restrict__ out2,
-    const long long stride0_0, const long long rows, const long long length, const long long items,
-    const long long segments, const long long teams, const long long span, char *partials,
-    unsigned int *counters)
+    const float *__restrict__ in0, double *__restrict__ out1, long long *__restrict__ out2, const long long stride0_0,
+    const long long rows, const long long length, const long long items, const long long segments,
+    const long long teams, const long long span, char *partials, unsigned int *counters)
 {
     typedef weft_tuple<weft_var<float, true>, weft_arg<float, false, true>> reductions;
     struct input {

@@ -9,8 +9,8 @@
 extern "C" __global__ void __launch_bounds__(256, 1) k2_map(
     const float *__restrict__ in0, const float *__restrict__ in1, const float *__restrict__ in2,
     float *__restrict__ out3, float *__restrict__ out4, const long long n0, const long long n1,
-    const long long stride0_0, const long long stride1_0, const long long stride2_0,
-    const long long stride3_0, const long long stride4_0, const long long head)
+    const long long stride0_0, const long long stride1_0, const long long stride2_0, const long long stride3_0,
+    const long long stride4_0, const long long head)
 {
     const long long width = (long long)gridDim.x * blockDim.x; // threads side by side in a row
     const long long column = (long long)blockIdx.x * blockDim.x + threadIdx.x;

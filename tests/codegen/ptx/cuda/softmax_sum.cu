@@ -6,10 +6,9 @@
  *     reduction 0: sum, f32
  */
 extern "C" __global__ void __launch_bounds__(256, 1) k0_softmax_sum(
-    const float *__restrict__ in0, const float *__restrict__ in1, float *__restrict__ out2,
-    const long long stride0_0, const long long stride1_0, const long long rows, const long long length,
-    const long long items, const long long segments, const long long teams, const long long span,
-    char *partials, unsigned int *counters)
+    const float *__restrict__ in0, const float *__restrict__ in1, float *__restrict__ out2, const long long stride0_0,
+    const long long stride1_0, const long long rows, const long long length, const long long items,
+    const long long segments, const long long teams, const long long span, char *partials, unsigned int *counters)
 {
     typedef weft_tuple<weft_fold<float, weft_by_sum>> reductions;
     struct input {

@@ -7,8 +7,8 @@
  */
 extern "C" __global__ void __launch_bounds__(128, 1) k0_map(
     const double *__restrict__ in0, const double *__restrict__ whole1, const float *__restrict__ whole2,
-    double *__restrict__ out3, const long long n0, const long long size1_0, const long long size2_0,
-    weft_watch *watch, const long long order)
+    double *__restrict__ out3, const long long n0, const long long size1_0, const long long size2_0, weft_watch *watch,
+    const long long order)
 {
     bool stop = weft_cancelled(watch, order, 0);
     auto fault = [&](const long long at, const int site, const int operand, const int dim, const long long index,

@@ -7,8 +7,8 @@
 extern "C" __global__ void __launch_bounds__(256, 3) k0_sum_short(
     const double *__restrict__ in0, double *__restrict__ out1, const long long n1, const long long stride0_0,
     const long long stride0_1, const long long stride0_2, const long long rows, const long long length,
-    const long long items, const long long segments, const long long teams, const long long span,
-    char *partials, unsigned int *counters)
+    const long long items, const long long segments, const long long teams, const long long span, char *partials,
+    unsigned int *counters)
 {
     typedef weft_tuple<weft_fold<double, weft_by_sum>> reductions;
     struct input {
