@@ -74,7 +74,7 @@ static void check(result error, const char *what) {
     exit(1);
 }
 
-bool driver_open(int ordinal) {
+bool driver_open(void) {
     int count = 0;
     void *context;
     if (!(library = dlopen("libcuda.so.1", RTLD_NOW | RTLD_LOCAL))) {
@@ -88,15 +88,15 @@ bool driver_open(int ordinal) {
         }
     result error = cu.init(0);
     if (!error) error = cu.device_count(&count);
-    if (error || count <= ordinal) {
+    if (error || count == 0) {
         if (error)
             fprintf(stderr, "no GPU: the driver does not start (error %d)\n", error);
         else
-            fprintf(stderr, "no GPU: the driver finds %d devices\n", count);
+            fprintf(stderr, "no GPU: the driver finds no devices\n");
         return false;
     }
     check(cu.version(&version), "cuDriverGetVersion");
-    check(cu.device_get(&device, ordinal), "cuDeviceGet");
+    check(cu.device_get(&device, 0), "cuDeviceGet");
     check(cu.device_name(name, (int)sizeof name, device), "cuDeviceGetName");
     check(cu.context_retain(&context, device), "cuDevicePrimaryCtxRetain");
     check(cu.context_push(context), "cuCtxPushCurrent");
@@ -134,6 +134,7 @@ void driver_free(uint64_t address) {
 
 void driver_to_device(uint64_t to, const void *from, size_t bytes) {
     check(cu.to_device(to, from, bytes), "cuMemcpyHtoD");
+    check(cu.stream_wait(NULL), "cuStreamSynchronize"); /* from pageable memory it may return early */
 }
 
 void driver_to_host(void *to, uint64_t from, size_t bytes) {

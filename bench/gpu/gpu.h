@@ -1,7 +1,7 @@
 /* gpu.h: what the parts of the GPU benchmark share.
  *
  * gpu.c measures the workloads of workloads.c, Weft and the hand-written CUDA of reference/ in turns, and prints the
- * table; latency.c measures launching and compiling. Everything is on one device, in its primary context, on one
+ * table; latency.c measures launching and compiling. Everything is on device 0, in its primary context, on one
  * stream.
  */
 #ifndef GPU_H
@@ -35,7 +35,7 @@ struct gpu_data {
 };
 
 enum gpu_floor {
-    FLOOR_COPY, /* the same bytes, copied from device to device */
+    FLOOR_COPY, /* the same bytes, copied from device to device: by the driver or by a kernel, whichever is faster */
     FLOOR_READ, /* the same bytes, read by a kernel that does nothing else */
     FLOOR_NONE, /* arithmetic is the limit */
 };
@@ -48,8 +48,9 @@ struct gpu_workload {
     double range[3][2];    /* of x, y, z */
     double a, b;
     enum gpu_floor floor;
-    double target; /* FLOOR_NONE: Weft's time over the reference's is at most this; else share of the floor's speed */
-    double tolerance; /* relative, of results against the host's */
+    double target;    /* share of the floor's speed; FLOOR_NONE: Weft's time over the fastest other's, at most */
+    double tolerance; /* of results against the host's, relative to `scale` plus their size */
+    double scale;     /* the usual size of a result */
     double wrong;     /* share of elements that may differ (orbits on a boundary) */
     /* The exact result, or what is near enough to it: element i of output k. */
     double (*expect)(const struct gpu_data *d, int k, int64_t i);
@@ -76,6 +77,6 @@ double gpu_median(double *values, int count); /* sorts them */
 
 /* latency.c */
 /* Adds to the counts of targets and of failures. */
-void latency_run(int ordinal, struct gpu_data *d, int *met, int *missed, int *failed);
+void latency_run(struct gpu_data *d, int *met, int *missed, int *failed);
 
 #endif

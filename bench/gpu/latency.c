@@ -15,10 +15,8 @@ static void row(const char *what, double value, const char *unit, double target,
     fflush(stdout);
 }
 
-static jit_context *context_with(int ordinal, const char *folder) {
-    char device[32];
-    snprintf(device, sizeof device, "cuda:%d", ordinal);
-    jit_options options = {.struct_size = sizeof options, .device = device, .cache_folder = folder};
+static jit_context *context_with(const char *folder) {
+    jit_options options = {.struct_size = sizeof options, .device = "cuda:0", .cache_folder = folder};
     jit_error error = {0};
     jit_context *context = jit_context_create(&options, &error);
     if (!context) fprintf(stderr, "%s\n", error.message);
@@ -26,32 +24,32 @@ static jit_context *context_with(int ordinal, const char *folder) {
 }
 
 /* Three small ones, on the device: x, y and out. */
-static void tensors(const struct gpu_data *d, int ordinal, int64_t *shape, DLTensor t[3]) {
+static void tensors(const struct gpu_data *d, int64_t *shape, DLTensor t[3]) {
     const uint64_t data[3] = {d->x, d->y, d->out};
     shape[0] = d->n < 1024 ? d->n : 1024;
     for (int i = 0; i < 3; i++)
         t[i] = (DLTensor){.data = (void *)(uintptr_t)data[i],
-                          .device = {kDLCUDA, ordinal},
+                          .device = {kDLCUDA, 0},
                           .ndim = 1,
                           .dtype = jit_dl_type(JIT_F32),
                           .shape = shape};
 }
 
 /* Calls that return when their work is on the stream, timed one by one. */
-static bool launches(int ordinal, struct gpu_data *d, int *met, int *missed) {
-    jit_context *context = context_with(ordinal, "");
+static bool launches(struct gpu_data *d, int *met, int *missed) {
+    jit_context *context = context_with("");
     jit_error error = {0};
     jit_function *f = context ? jit_compile(context, "param x: f32[n]; param y: f32[n]; 2*x + y", &error) : NULL;
     int64_t shape[1];
     DLTensor t[3];
-    tensors(d, ordinal, shape, t);
+    tensors(d, shape, t);
     const DLTensor *in[] = {&t[0], &t[1]};
     DLTensor *out[] = {&t[2]};
     static double seconds[LAUNCHES];
     jit_pending *pending[PENDING];
     bool ok = f != NULL;
-    for (int warm = 0; ok && warm < 2;
-         warm++) /* in the first round Weft makes what it keeps for so many calls at once */
+    /* In the first round Weft makes what it keeps for so many calls at once. */
+    for (int warm = 0; ok && warm < 2; warm++)
         for (int done = 0; ok && done < LAUNCHES; done += PENDING) { /* the queue stays short */
             int n = 0;
             for (; ok && n < PENDING; n++) {
@@ -82,8 +80,8 @@ struct line {
 
 /* From the text to the kernel on the stream, for COMPILES one-line expressions; a first, other one loads what is loaded
  * once. */
-static bool compiles(int ordinal, struct gpu_data *d, const char *folder, const struct line *line, double *median) {
-    jit_context *context = context_with(ordinal, folder);
+static bool compiles(struct gpu_data *d, const char *folder, const struct line *line, double *median) {
+    jit_context *context = context_with(folder);
     double seconds[COMPILES];
     bool ok = context != NULL;
     for (int i = -1; ok && i < COMPILES; i++) {
@@ -91,7 +89,7 @@ static bool compiles(int ordinal, struct gpu_data *d, const char *folder, const 
         snprintf(text, sizeof text, "param x: f32[n]; %s%d.25%s", line->before, i + 2, line->after);
         DLTensor t[3];
         int64_t shape[1];
-        tensors(d, ordinal, shape, t);
+        tensors(d, shape, t);
         t[2].ndim = line->rank;
         const DLTensor *in[] = {&t[0]};
         DLTensor *out[] = {&t[2]};
@@ -111,10 +109,10 @@ static bool compiles(int ordinal, struct gpu_data *d, const char *folder, const 
     return ok;
 }
 
-void latency_run(int ordinal, struct gpu_data *d, int *met, int *missed, int *failed) {
+void latency_run(struct gpu_data *d, int *met, int *missed, int *failed) {
     char folder[] = "/tmp/weft-bench-XXXXXX";
     static const struct line lines[] = {{"elementwise", "x*", " + sqrt(x)", 1}, {"a sum", "sum(x*", ")", 0}};
-    if (!launches(ordinal, d, met, missed)) ++*failed;
+    if (!launches(d, met, missed)) ++*failed;
     if (!mkdtemp(folder)) {
         perror(folder);
         ++*failed;
@@ -123,7 +121,7 @@ void latency_run(int ordinal, struct gpu_data *d, int *met, int *missed, int *fa
     for (int i = 0; i < 2; i++) {
         char what[100];
         double cold, warm;
-        if (!compiles(ordinal, d, folder, &lines[i], &cold) || !compiles(ordinal, d, folder, &lines[i], &warm)) {
+        if (!compiles(d, folder, &lines[i], &cold) || !compiles(d, folder, &lines[i], &warm)) {
             ++*failed;
             break;
         }

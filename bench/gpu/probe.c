@@ -4,7 +4,7 @@
 #include "driver.h"
 
 int main(void) {
-    if (!driver_open(0)) return 77;
+    if (!driver_open()) return 77;
     printf("%s, driver for CUDA %d.%d\n", driver_device_name(), driver_version() / 1000, driver_version() % 1000 / 10);
     driver_close();
     return 0;

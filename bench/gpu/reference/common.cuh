@@ -31,13 +31,21 @@ inline int launched() {
     return (int)cudaGetLastError();
 }
 
+/* For thread 0 of a warp. */
 template <typename T> __device__ T warp_sum(T v) {
     for (int step = 16; step > 0; step /= 2) v += __shfl_down_sync(0xffffffffu, v, step);
     return v;
 }
 
+/* For all threads of a warp. */
 template <typename T> __device__ T warp_max(T v) {
     for (int step = 16; step > 0; step /= 2) v = max(v, __shfl_xor_sync(0xffffffffu, v, step));
+    return v;
+}
+
+/* The sum over a warp, for all its threads. */
+template <typename T> __device__ T warp_sum_all(T v) {
+    for (int step = 16; step > 0; step /= 2) v += __shfl_xor_sync(0xffffffffu, v, step);
     return v;
 }
 

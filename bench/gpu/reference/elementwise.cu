@@ -43,8 +43,9 @@ template <int INPUTS, typename T, typename F> static int run(const gpu_arguments
     return launched();
 }
 
-template <typename T> static int copy(const gpu_arguments *g, void *stream) {
-    return run<1, T>(g, stream, [] __device__(T x, T, T) { return x; });
+/* The ceiling of what reads as much as it writes, beside the driver's own copy. */
+int kernel_copy_f32(const gpu_arguments *g, void *stream) {
+    return run<1, float>(g, stream, [] __device__(float x, float, float) { return x; });
 }
 
 template <typename T> static int triad(const gpu_arguments *g, void *stream) {
@@ -84,7 +85,6 @@ template <typename T> static int black_scholes(const gpu_arguments *g, void *str
     int kernel_##name##_f64(const gpu_arguments *g, void *stream) {                                                    \
         return name<double>(g, stream);                                                                                \
     }
-BOTH(copy)
 BOTH(triad)
 BOTH(poly8)
 BOTH(three)

@@ -20,8 +20,12 @@ static __device__ bool is_last() {
     return last;
 }
 
-static unsigned blocks_for(long long n, int per_vector) {
-    long long needed = (n / per_vector + THREADS * UNROLL - 1) / (THREADS * UNROLL), most = 4LL * multiprocessors();
+/* As many blocks as run at once: each then does the same share, and none is left for a second wave. */
+template <typename K> static unsigned blocks_for(K kernel, long long n, int per_vector) {
+    int resident = 0;
+    if (cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, kernel, THREADS, 0) || resident < 1) resident = 1;
+    long long needed = (n / per_vector + THREADS * UNROLL - 1) / (THREADS * UNROLL);
+    long long most = (long long)resident * multiprocessors();
     if (most > MOST_BLOCKS) most = MOST_BLOCKS;
     return (unsigned)(needed < 1 ? 1 : needed < most ? needed : most);
 }
@@ -69,7 +73,7 @@ __global__ void __launch_bounds__(THREADS)
 }
 
 template <int INPUTS, typename T, typename F> static int run(const gpu_arguments *g, void *stream, F f) {
-    total<INPUTS, T><<<blocks_for(g->n, pack<T>::N), THREADS, 0, (cudaStream_t)stream>>>(
+    total<INPUTS, T><<<blocks_for(total<INPUTS, T, F>, g->n, pack<T>::N), THREADS, 0, (cudaStream_t)stream>>>(
         (const T *)g->x, (const T *)g->y, (T *)g->out, g->n, f);
     return launched();
 }
@@ -96,8 +100,8 @@ __global__ void __launch_bounds__(THREADS) read_all(const uint4 *__restrict__ x,
 }
 
 template <typename T> static int read(const gpu_arguments *g, void *stream) {
-    read_all<T><<<blocks_for(g->n, pack<T>::N), THREADS, 0, (cudaStream_t)stream>>>((const uint4 *)g->x, (T *)g->out,
-                                                                                    g->n / pack<T>::N);
+    read_all<T><<<blocks_for(read_all<T>, g->n, pack<T>::N), THREADS, 0, (cudaStream_t)stream>>>(
+        (const uint4 *)g->x, (T *)g->out, g->n / pack<T>::N);
     return launched();
 }
 
@@ -156,8 +160,8 @@ __global__ void __launch_bounds__(THREADS) moments(const T *__restrict__ x, T *m
 }
 
 template <typename T> static int mean_var(const gpu_arguments *g, void *stream) {
-    moments<T><<<blocks_for(g->n, pack<T>::N), THREADS, 0, (cudaStream_t)stream>>>((const T *)g->x, (T *)g->out,
-                                                                                   (T *)g->out2, g->n);
+    moments<T><<<blocks_for(moments<T>, g->n, pack<T>::N), THREADS, 0, (cudaStream_t)stream>>>(
+        (const T *)g->x, (T *)g->out, (T *)g->out2, g->n);
     return launched();
 }
 

@@ -2,8 +2,7 @@
 #include "common.cuh"
 #include "kernels.h"
 
-/* --- sums of rows: a block a row -------------------------------------------------------------------------------------
- */
+/* --- sums of rows: a block a row ---------------------------------------------------------------------------------- */
 
 enum { ROW_THREADS = 256 };
 
@@ -34,8 +33,7 @@ int kernel_axis1_f32(const gpu_arguments *g, void *stream) {
     return launched();
 }
 
-/* --- sums of columns: strips of 128 columns, cut into slices of rows, which a second kernel joins
- * ------------------------ */
+/* --- sums of columns: strips of 128 columns, cut into slices of rows, which a second kernel joins ----------------- */
 
 enum { STRIP = 32, LINES = 8, SLICES = 32, MOST_COLUMNS = 1 << 16 };
 
@@ -88,9 +86,38 @@ int kernel_axis0_f32(const gpu_arguments *g, void *stream) {
     return launched();
 }
 
-/* --- softmax: a block a row, which stays in registers: memory is read once and written once
- * ------------------------------- */
+/* --- softmax: rows stay in registers: memory is read once and written once ----------------------- */
 
+/* A warp a row: nobody waits for anybody. VECTORS: 16-byte vectors of a lane; a row has 128 * VECTORS columns. */
+template <int VECTORS>
+static __global__ void __launch_bounds__(ROW_THREADS)
+    softmax_warps(const float *__restrict__ m, float *__restrict__ out, long long rows) {
+    long long row = blockIdx.x * (ROW_THREADS / 32LL) + threadIdx.x / 32;
+    if (row >= rows) return;
+    const long long base = row * (VECTORS * 32) + threadIdx.x % 32;
+    const float4 *p = (const float4 *)m + base;
+    float4 v[VECTORS];
+#pragma unroll
+    for (int u = 0; u < VECTORS; u++) v[u] = p[u * 32];
+    float top = -INFINITY, sum = 0;
+#pragma unroll
+    for (int u = 0; u < VECTORS; u++) top = max(top, max(max(v[u].x, v[u].y), max(v[u].z, v[u].w)));
+    top = warp_max(top);
+#pragma unroll
+    for (int u = 0; u < VECTORS; u++) {
+        v[u].x = expf(v[u].x - top);
+        v[u].y = expf(v[u].y - top);
+        v[u].z = expf(v[u].z - top);
+        v[u].w = expf(v[u].w - top);
+        sum += (v[u].x + v[u].y) + (v[u].z + v[u].w);
+    }
+    float scale = 1 / warp_sum_all(sum);
+#pragma unroll
+    for (int u = 0; u < VECTORS; u++)
+        ((float4 *)out)[base + u * 32] = make_float4(v[u].x * scale, v[u].y * scale, v[u].z * scale, v[u].w * scale);
+}
+
+/* A block a row, where a warp has too few registers for it. */
 template <int VECTORS>
 static __global__ void __launch_bounds__(ROW_THREADS)
     softmax_rows(const float *__restrict__ m, float *__restrict__ out) {
@@ -133,7 +160,9 @@ int kernel_softmax_f32(const gpu_arguments *g, void *stream) {
     cudaStream_t s = (cudaStream_t)stream;
     unsigned rows = (unsigned)g->rows;
     switch (g->columns) {
-    case 4 * ROW_THREADS: softmax_rows<1><<<rows, ROW_THREADS, 0, s>>>(x, out); break;
+    case 1024:
+        softmax_warps<8><<<(rows + ROW_THREADS / 32 - 1) / (ROW_THREADS / 32), ROW_THREADS, 0, s>>>(x, out, g->rows);
+        break;
     case 8 * ROW_THREADS: softmax_rows<2><<<rows, ROW_THREADS, 0, s>>>(x, out); break;
     case 16 * ROW_THREADS: softmax_rows<4><<<rows, ROW_THREADS, 0, s>>>(x, out); break;
     default: return (int)cudaErrorInvalidValue;
