@@ -51,21 +51,9 @@ struct build {
 
 /* --- maps --------------------------------------------------------------------------------------------------------- */
 
-static bool same_map(const struct view_map *a, const struct view_map *b) {
-    if (a->source_rank != b->source_rank) return false;
-    for (int d = 0; d < a->source_rank; d++) {
-        if (a->axis[d].offset != b->axis[d].offset || a->axis[d].n_terms != b->axis[d].n_terms) return false;
-        for (int t = 0; t < a->axis[d].n_terms; t++)
-            if (a->axis[d].terms[t].dim != b->axis[d].terms[t].dim ||
-                a->axis[d].terms[t].coef != b->axis[d].terms[t].coef)
-                return false;
-    }
-    return true;
-}
-
 static const struct view_map *intern_map(struct build *b, const struct view_map *map) {
     for (int i = b->n_maps - 1; i >= 0; i--)
-        if (same_map(b->maps[i], map)) return b->maps[i];
+        if (view_map_equal(b->maps[i], map)) return b->maps[i];
     struct view_map *copy = ARENA_NEW(b->arena, struct view_map);
     *copy = *map;
     ARENA_PUSH(b->arena, b->maps, b->n_maps, b->maps_capacity) = copy;
@@ -141,7 +129,7 @@ static int add_operand(struct build *b, struct kernel_operand operand, struct la
 static int read_operand(struct build *b, int slot, enum dtype type, const struct view_map *map) {
     for (int i = 0; i < b->kernel->n_operands; i++)
         if (b->kernel->operands[i].kind == OPERAND_READ && b->launch->operands[i].slot == slot &&
-            same_map(&b->launch->operands[i].map, map))
+            view_map_equal(&b->launch->operands[i].map, map))
             return i;
     unsigned uses = 0;
     for (int d = 0; d < map->source_rank; d++)
@@ -174,7 +162,7 @@ static int whole_operand(struct build *b, const struct graph_node *node) {
     int slot = b->fuse->nodes[source->id].slot;
     for (int i = 0; i < b->kernel->n_operands; i++)
         if (b->kernel->operands[i].kind == OPERAND_WHOLE && b->launch->operands[i].slot == slot &&
-            b->kernel->operands[i].rank == node->rank && same_map(&b->launch->operands[i].map, map))
+            b->kernel->operands[i].rank == node->rank && view_map_equal(&b->launch->operands[i].map, map))
             return i;
     struct launch_operand where = {.slot = slot, .map = *map, .whole_rank = node->rank};
     for (int d = 0; d < node->rank; d++) where.whole_size[d] = node->shape[d];

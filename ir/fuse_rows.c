@@ -130,18 +130,6 @@ static void merge(struct fuse_chains *chains, struct chain *into, struct chain *
     chains->n_closed++;
 }
 
-static bool same_map(const struct view_map *a, const struct view_map *b) {
-    if (a->source_rank != b->source_rank) return false;
-    for (int d = 0; d < a->source_rank; d++) {
-        if (a->axis[d].offset != b->axis[d].offset || a->axis[d].n_terms != b->axis[d].n_terms) return false;
-        for (int t = 0; t < a->axis[d].n_terms; t++)
-            if (a->axis[d].terms[t].dim != b->axis[d].terms[t].dim ||
-                a->axis[d].terms[t].coef != b->axis[d].terms[t].coef)
-                return false;
-    }
-    return true;
-}
-
 static bool moves_in_row(const struct view_map *map, int outer) {
     for (int d = 0; d < map->source_rank; d++)
         for (int t = 0; t < map->axis[d].n_terms; t++)
@@ -156,7 +144,7 @@ static struct chain *find_neighbour(struct fuse_chains *chains, const struct fus
         if (!reads_slot(launch, i)) continue;
         const struct chain_slot *slot = slot_at(chains, launch->operands[i].slot);
         struct chain *chain = held(slot->reader);
-        if (!chain || !same_map(slot->read_map, &launch->operands[i].map)) continue;
+        if (!chain || !view_map_equal(slot->read_map, &launch->operands[i].map)) continue;
         int outer = outer_with(chains, chain, group);
         if (outer && moves_in_row(slot->read_map, outer)) return chain;
     }

@@ -47,7 +47,7 @@ static uint64_t hash(const struct graph_node *node) {
     return h;
 }
 
-static bool same_map(const struct view_map *a, const struct view_map *b) {
+bool view_map_equal(const struct view_map *a, const struct view_map *b) {
     if (!a || !b) return a == b;
     if (a->source_rank != b->source_rank) return false;
     for (int d = 0; d < a->source_rank; d++) {
@@ -68,7 +68,8 @@ static bool same(const struct graph_node *a, const struct graph_node *b) {
            a->n_args == b->n_args && a->reduce == b->reduce && a->axes == b->axes && a->function == b->function &&
            a->n_whole == b->n_whole && same_pointers(a->rank, (void *const *)a->shape, (void *const *)b->shape) &&
            same_pointers(a->n_args, (void *const *)a->args, (void *const *)b->args) &&
-           same_pointers(a->n_whole, (void *const *)a->whole, (void *const *)b->whole) && same_map(a->map, b->map);
+           same_pointers(a->n_whole, (void *const *)a->whole, (void *const *)b->whole) &&
+           view_map_equal(a->map, b->map);
 }
 
 static void rehash(struct graph *graph) {

@@ -35,6 +35,9 @@ struct view_map {
     } axis[TYPE_MAX_RANK];
 };
 
+/* The same offsets and terms, in the same order; both may be NULL. */
+bool view_map_equal(const struct view_map *a, const struct view_map *b);
+
 struct graph_node {
     enum op op;
     enum dtype type;

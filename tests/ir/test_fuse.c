@@ -9,17 +9,7 @@
 #include "ir/parse.h"
 #include "ir/verify.h"
 #include "support/check.h"
-
-static char *read_file(struct arena *arena, const char *path) {
-    FILE *file = fopen(path, "rb");
-    if (!file) return NULL;
-    struct strbuf text;
-    strbuf_init(&text, arena);
-    char chunk[4096];
-    for (size_t n; (n = fread(chunk, 1, sizeof chunk, file)) > 0;) strbuf_add(&text, chunk, n);
-    fclose(file);
-    return arena_strdup(arena, strbuf_text(&text));
-}
+#include "support/file.h"
 
 struct job {
     struct arena arena;
@@ -30,7 +20,7 @@ struct job {
 static void check_one(void *argument) {
     struct job *job = argument;
     struct arena *arena = &job->arena;
-    char *source = read_file(arena, arena_printf(arena, "fuse/%s.ir", job->name));
+    char *source = file_read(arena, arena_printf(arena, "fuse/%s.ir", job->name));
     assert_non_null(source);
     struct strbuf why, out;
     strbuf_init(&why, arena);
@@ -51,7 +41,7 @@ static void check_one(void *argument) {
         fclose(file);
         return;
     }
-    const char *expected = read_file(arena, path);
+    const char *expected = file_read(arena, path);
     if (expected && strcmp(expected, strbuf_text(&out)) == 0) return;
     print_error("%s: expected\n%s\nfound\n%s\n", path, expected ? expected : "(no file)", strbuf_text(&out));
     job->wrong++;

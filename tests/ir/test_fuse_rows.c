@@ -5,19 +5,9 @@
 
 #include "fixture.h"
 #include "ir/fuse.h"
+#include "support/file.h"
 
 /* --- plans as text ------------------------------------------------------------------------------------------------ */
-
-static char *read_file(struct arena *arena, const char *path) {
-    FILE *file = fopen(path, "rb");
-    if (!file) return NULL;
-    struct strbuf text;
-    strbuf_init(&text, arena);
-    char chunk[4096];
-    for (size_t n; (n = fread(chunk, 1, sizeof chunk, file)) > 0;) strbuf_add(&text, chunk, n);
-    fclose(file);
-    return arena_strdup(arena, strbuf_text(&text));
-}
 
 static struct plan *fused(struct fixture *f, const char *name, const char *text) {
     struct strbuf why;
@@ -30,7 +20,7 @@ static struct plan *fused(struct fixture *f, const char *name, const char *text)
 }
 
 static bool is_golden(struct fixture *f, const char *name) {
-    const char *source = read_file(&f->arena, arena_printf(&f->arena, "rows/%s.ir", name));
+    const char *source = file_read(&f->arena, arena_printf(&f->arena, "rows/%s.ir", name));
     const char *path = arena_printf(&f->arena, "rows/%s.plan", name);
     assert_non_null(source);
     struct strbuf out;
@@ -43,7 +33,7 @@ static bool is_golden(struct fixture *f, const char *name) {
         fclose(file);
         return true;
     }
-    const char *expected = read_file(&f->arena, path);
+    const char *expected = file_read(&f->arena, path);
     if (expected && strcmp(expected, strbuf_text(&out)) == 0) return true;
     print_error("%s: expected\n%s\nfound\n%s\n", path, expected ? expected : "(no file)", strbuf_text(&out));
     return false;

@@ -7,20 +7,9 @@
 
 #include "ir/parse.h"
 #include "ir/verify.h"
+#include "support/file.h"
 
 static const struct span nowhere = {0, 0};
-
-char *cases_read_file(struct arena *arena, const char *path) {
-    FILE *file = fopen(path, "rb");
-    if (!file) return NULL;
-    fseek(file, 0, SEEK_END);
-    const long size = ftell(file);
-    rewind(file);
-    char *text = arena_alloc(arena, (size_t)size + 1);
-    assert_int_equal(fread(text, 1, (size_t)size, file), size);
-    fclose(file);
-    return text;
-}
 
 static bool take_word(const char **at, const char *word) {
     const size_t length = strlen(word);
@@ -64,7 +53,7 @@ static void read_variant(const char *name, const char *line, const struct ir_ker
 
 static void read_case(struct cases *cases, const char *file) {
     struct ptx_case *one = &ARENA_PUSH(&cases->arena, cases->items, cases->n, cases->capacity);
-    char *text = cases_read_file(&cases->arena, arena_printf(&cases->arena, "%s/kernels/%s", WEFT_TEST_DIR, file));
+    char *text = file_read(&cases->arena, arena_printf(&cases->arena, "%s/kernels/%s", WEFT_TEST_DIR, file));
     assert_true(text && text[0] == '#');
     one->name = arena_strndup(&cases->arena, file, strlen(file) - 3);
     one->kernel = parse_kernel(&cases->arena, strchr(text, '\n') + 1, &cases->why);

@@ -33,7 +33,6 @@ int cases_close(void **state);
 struct ptx_kernel cases_emit(struct cases *cases, const struct ptx_case *one);
 /* The part after the prelude. */
 const char *cases_own_text(const struct ptx_kernel *kernel);
-char *cases_read_file(struct arena *arena, const char *path); /* NULL if there is none */
 
 /* Kernels made in tests: how each operation is called. Does the operation exist for this type? */
 bool cases_op_exists(enum op op, enum dtype type);

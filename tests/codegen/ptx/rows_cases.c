@@ -7,20 +7,9 @@
 #include "ir/parse.h"
 #include "ir/verify.h"
 #include "support/check.h"
+#include "support/file.h"
 
 const char *const rows_files[ROWS_FILES] = {"layer_norm", "log_softmax", "planes", "softmax", "softmax_f64", "tiles"};
-
-static char *read_text(struct arena *arena, const char *path) {
-    FILE *file = fopen(path, "rb");
-    if (!file) fail_msg("no %s", path);
-    fseek(file, 0, SEEK_END);
-    const long size = ftell(file);
-    rewind(file);
-    char *text = arena_alloc(arena, (size_t)size + 1);
-    assert_int_equal(fread(text, 1, (size_t)size, file), size);
-    fclose(file);
-    return text;
-}
 
 static void read_operand(struct rows_case *one, int stage, int k, char *word) {
     static const char *const words[] = {
@@ -68,7 +57,8 @@ static void read_stage(struct arena *arena, struct rows_case *one, char *line) {
 
 void rows_read(struct arena *arena, const char *name, struct rows_case *out) {
     *out = (struct rows_case){.name = name};
-    char *text = read_text(arena, arena_printf(arena, "%s/tests/codegen/ptx/rows/%s.ir", WEFT_SOURCE_DIR, name));
+    char *text = file_read(arena, arena_printf(arena, "%s/tests/codegen/ptx/rows/%s.ir", WEFT_SOURCE_DIR, name));
+    if (!text) fail_msg("no rows/%s.ir", name);
     assert_int_equal(sscanf(text, "# outer %d, scratch %d", &out->outer, &out->n_scratch), 2);
     for (char *at = strstr(text, "\n# "), *next; at; at = next) {
         next = strstr(at + 3, "\n# ");

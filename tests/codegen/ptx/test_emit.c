@@ -6,6 +6,7 @@
 
 #include "cases.h"
 #include "rows_cases.h"
+#include "support/file.h"
 
 static const struct span nowhere = {0, 0};
 
@@ -31,7 +32,7 @@ static void compare(struct cases *cases, const char *name, const struct ptx_kern
         fclose(file);
         return;
     }
-    const char *want = cases_read_file(&cases->arena, path);
+    const char *want = file_read(&cases->arena, path);
     if (!want) fail_msg("no %s (UPDATE_SNAPSHOTS=1 writes it)", path);
     if (strcmp(want, text) != 0) explain_difference(name, want, text);
 }

@@ -9,6 +9,7 @@
 #include "cases.h"
 #include "ir/parse.h"
 #include "rows_cases.h"
+#include "support/file.h"
 
 struct compiled { /* all kernels, compiled together */
     struct ptx_kernel *kernels;
@@ -123,8 +124,8 @@ static void compile(struct cases *cases, struct compiled *all, const char *text)
         "all.ptx >> log 2>&1",
         folder, WEFT_NVCC, options, WEFT_NVCC);
     const int status = system(command);
-    all->log = cases_read_file(arena, arena_printf(arena, "%s/log", folder));
-    all->ptx = cases_read_file(arena, arena_printf(arena, "%s/all.ptx", folder));
+    all->log = file_read(arena, arena_printf(arena, "%s/log", folder));
+    all->ptx = file_read(arena, arena_printf(arena, "%s/all.ptx", folder));
     assert_int_equal(system(arena_printf(arena, "rm -r %s", folder)), 0);
     if (status) fail_msg("%s\nsays: %.3000s", command, all->log);
 }
